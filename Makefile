@@ -1,0 +1,55 @@
+# The verbs of this repository. `make help` lists them.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PEERS  := .venv-bench
+BENCHMARKS ?= regret join learn decide freshness
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint bench bench-install lock clean
+
+help:  ## list the verbs
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Streamwheel needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+install: $(STAMP)  ## create .venv with hash-locked dependencies and the streamwheel command
+
+demo: install  ## play real data through the running loop and show the policy getting better
+	$(BIN)/streamwheel demo $(APPLICATION)
+
+up: install  ## start an embedded Kafka and every service, until Ctrl-C
+	$(BIN)/streamwheel up
+
+test: install  ## run the whole test suite
+	$(BIN)/python -m pytest
+
+lint: install  ## ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(PEERS)/.installed: deploy/benchmarks/requirements.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/benchmarks/requirements.lock
+	@touch $@
+
+bench-install: install $(PEERS)/.installed  ## install the peers that benchmarks measure beside Streamwheel
+
+bench: bench-install  ## measure, one JSON object for each of BENCHMARKS (soak is another)
+	@for name in $(BENCHMARKS); do $(BIN)/streamwheel benchmark $$name --json || exit 1; done
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade --quiet --extra dev pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade --quiet deploy/benchmarks/requirements.in -o deploy/benchmarks/requirements.lock
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .state
