@@ -1,0 +1,119 @@
+"""One transactional writer: everything sent inside a transaction is seen together, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from shared.broker.closing import close, retrieve
+from shared.broker.limits import MAX_BATCH_BYTES, MAX_RECORD_BYTES, Headers, RecordTooLarge, record_size
+from shared.broker.settings import BrokerSettings
+
+TRANSACTION_TIMEOUT_MS = 60_000
+"""After so long without an end the broker aborts a transaction, and readers go on."""
+
+STOP_S = 5.0
+"""How long closing waits for what is under way when Kafka does not answer."""
+
+
+class Fenced(RuntimeError):
+    """Another process has taken over this transactional id; nothing of the transaction was written."""
+
+
+class Transaction:
+    """What may be done between beginning and commit; see `PartitionWriter.transaction`."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._deliveries: list[asyncio.Future[Any]] = []
+
+    async def send(
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers] | None = None,
+    ) -> None:
+        """Write n records to one partition, in order, in as many batches as they need.
+
+        `topic` is the full name; `headers` holds n sequences. Raises RecordTooLarge, after which the
+        transaction must be left.
+        """
+        batch = self._producer.create_batch()
+        for n, (key, value) in enumerate(zip(keys, values, strict=True)):
+            carried = list(headers[n]) if headers is not None else []
+            size = record_size(key, value, carried)
+            if size > MAX_RECORD_BYTES:
+                raise RecordTooLarge(f"a record of {size:,} bytes for {topic} fits no topic")
+            if batch.append(key=key, value=value, timestamp=None, headers=carried) is None:
+                await self._ship(batch, topic, partition)
+                batch = self._producer.create_batch()
+                batch.append(key=key, value=value, timestamp=None, headers=carried)
+        if batch.record_count():
+            await self._ship(batch, topic, partition)
+
+    async def offsets(self, group: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]) -> None:
+        """Commit a consumer group's offsets with the transaction."""
+        await self._producer.send_offsets_to_transaction(dict(offsets), group)
+
+    async def _ship(self, batch: Any, topic: str, partition: int) -> None:
+        batch.close()
+        delivery = await self._producer.send_batch(batch, topic, partition=partition)
+        delivery.add_done_callback(retrieve)  # a block that raises does not come to wait for it
+        self._deliveries.append(delivery)
+
+    async def _delivered(self) -> None:
+        for delivery in self._deliveries:
+            await delivery
+
+
+class PartitionWriter:
+    """A producer with a transactional id of its own. Starting it fences, and ends the transaction of,
+    whoever had the id before."""
+
+    def __init__(self, settings: BrokerSettings, transactional_id: str) -> None:
+        self._settings, self._id = settings, transactional_id
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect and take over the id. Raises aiokafka.errors.KafkaError when Kafka cannot be reached."""
+        producer = AIOKafkaProducer(
+            **self._settings.aiokafka(),
+            transactional_id=self._id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            max_batch_size=MAX_BATCH_BYTES,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await close(producer, STOP_S)
+            raise
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Disconnect; may be called twice."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await close(producer, STOP_S)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Begin; commit at the end of the block, abort if it raises. Raises Fenced.
+
+        Whatever is raised, the caller cannot know whether the commit took place: it must read the log again.
+        """
+        assert self._producer is not None, "the writer is not started"
+        try:
+            async with self._producer.transaction():
+                transaction = Transaction(self._producer)
+                yield transaction
+                await transaction._delivered()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise Fenced(f"{self._id} was taken over by another process") from error
