@@ -1,0 +1,18 @@
+"""The keyed, windowed join of decisions and interactions: pure, vectorised, a function of the log alone."""
+
+from shared.core.join.decisions import Emitted
+from shared.core.join.facts import Decisions, Emission, Evaluate, Interactions, Output, Refusal, Window
+from shared.core.join.join import Join, Watermark
+
+__all__ = [
+    "Decisions",
+    "Emission",
+    "Emitted",
+    "Evaluate",
+    "Interactions",
+    "Join",
+    "Output",
+    "Refusal",
+    "Watermark",
+    "Window",
+]
