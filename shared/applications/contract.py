@@ -1,0 +1,100 @@
+"""What an application is: features, actions and a reward, behind one protocol.
+
+A folder of `shared/applications` is an application, or several, if it has a module `application` with a
+function `applications() -> Iterable[Application]`; the contract test finds it by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from shared.applications.settings import ApplicationSettings
+
+Vector = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+#: {"name", "number", "text"}: the record Attribute of the schemas, one of the two values or none.
+Attribute = dict[str, Any]
+
+#: Columns of interactions that a reward function may read; the stream's frames may have more.
+INTERACTION_COLUMNS: Mapping[str, pl.DataType] = {
+    "type": pl.String(),
+    "value": pl.Float64(),
+    "attributes": pl.List(pl.Struct({"name": pl.String, "number": pl.Float64, "text": pl.String})),
+}
+
+
+class FieldError(ValueError):
+    """A field of the input is missing, unknown or out of its range; `field` is its path."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field, self.message = field, message
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """One number for each decision, and what it is made of: name → numbers, both of shape (n,)."""
+
+    reward: Numbers
+    components: dict[str, Numbers]
+
+
+class Application(Protocol):
+    """One product that decides and learns. Implementations are immutable and keep no state."""
+
+    @property
+    def settings(self) -> ApplicationSettings:
+        """Validated settings."""
+
+    @property
+    def name(self) -> str:
+        """The settings' name; the key of everything this application writes."""
+
+    @property
+    def actions(self) -> list[str]:
+        """Every action, in the order of logged probabilities; empty where each request brings its own."""
+
+    @property
+    def reward_version(self) -> str:
+        """Changes whenever the reward function might give another number."""
+
+    @property
+    def context_width(self) -> int:
+        """d, the length of `featurise`'s vectors."""
+
+    @property
+    def action_width(self) -> int:
+        """m, the number of features of each action; 0 without any."""
+
+    def featurise(self, context: Mapping[str, Any]) -> Vector:
+        """A request's context as a vector of d float32. Raises `FieldError` naming `context.<feature>`."""
+
+    def attributes(self, context: Mapping[str, Any]) -> list[Attribute]:
+        """What of the context is logged beside the vector. Raises `FieldError`."""
+
+    def action_features(self, actions: Sequence[Any] | None) -> tuple[list[str], Vector]:
+        """A request's actions: their names and features of shape (k, m); None asks for every action.
+
+        Raises `FieldError` naming `actions[i]`, or `actions` for what is wrong with the list.
+        """
+
+    def reward(
+        self, interactions: pl.DataFrame, owner: Indices, n: int, decisions: pl.DataFrame | None = None
+    ) -> Rewards:
+        """Rewards of n decisions: row i of `interactions` belongs to decision owner[i] of 0..n-1.
+
+        Rows are sorted by owner, then in log order. A decision without rows gets the default reward. Pure:
+        a decision's reward depends on its own rows (and its row of `decisions`) only.
+        """
+
+    def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Interactions, with the keys of `INTERACTION_COLUMNS`, of one line of `streamwheel reward`.
+
+        Raises `FieldError`.
+        """

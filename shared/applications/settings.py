@@ -1,0 +1,188 @@
+"""The settings of an application, as its YAML file holds them."""
+
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.applications.durations import Duration, parse
+from shared.core.policies.configuration import PolicyConfiguration
+
+Aggregation = Literal["sum", "mean", "min", "max", "first", "last"]
+Emission = Literal["on_close", "on_interaction"]
+
+#: The most actions, features and values of one category: bounds of a record, not of a good model.
+MOST_ACTIONS, MOST_FEATURES, MOST_VALUES = 10_000, 10_000, 1_000
+
+
+#: What a file may set of `PolicyConfiguration`; the half-life is written as a duration.
+_HYPER_PARAMETERS = tuple(field.name for field in fields(PolicyConfiguration) if field.name != "half_life_s")
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("float_type", "Input should be a valid number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
+Text = Annotated[str, Field(strict=True, min_length=1, max_length=100)]
+
+
+def _refuse_unknown(given: dict[Any, Any], allowed: tuple[str, ...], more: tuple[str, ...] = ()) -> None:
+    for key in given:
+        if key not in allowed:
+            raise _refuse(str(key), f"unknown key, allowed are {', '.join(more + allowed)}")
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are refused by name, nothing can be changed after reading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            _refuse_unknown(data, tuple(cls.model_fields))
+        return data
+
+
+def _refuse(key: str, message: str) -> PydanticCustomError:
+    """An error of a model's validator that belongs to one of its keys."""
+    return PydanticCustomError("invalid", "{message}", {"key": key, "message": message})
+
+
+def _seconds(key: str, duration: object) -> float:
+    try:
+        return parse(duration).total_seconds()
+    except PydanticCustomError as error:
+        raise _refuse(key, error.message()) from error
+
+
+def _distinct(key: str, names: list[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise _refuse(key, f"{', '.join(twice)}: given more than once")
+
+
+class NumericFeature(Section):
+    """A number: (x - mean) / scale. Refused where it is absent, unless there is a default."""
+
+    name: Name
+    type: Literal["numeric"] = "numeric"
+    mean: Number = 0.0
+    scale: Annotated[Number, Field(gt=0)] = 1.0
+    default: Number | None = None
+
+
+class CategoricalFeature(Section):
+    """One of `values`, one-hot in their order. Refused where it is absent, unless there is a default."""
+
+    name: Name
+    type: Literal["categorical"]
+    values: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_VALUES)]
+    default: Text | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "CategoricalFeature":
+        _distinct("values", list(self.values))
+        if self.default is not None and self.default not in self.values:
+            raise _refuse("default", f"{self.default!r} is not one of values")
+        return self
+
+
+Feature = Annotated[NumericFeature | CategoricalFeature, Field(discriminator="type")]
+
+
+class DynamicActions(Section):
+    """Each request brings its own actions, each with these numeric features."""
+
+    features: Annotated[tuple[NumericFeature, ...], Field(min_length=1, max_length=MOST_FEATURES)]
+
+    @model_validator(mode="after")
+    def _check(self) -> "DynamicActions":
+        _distinct("features", [feature.name for feature in self.features])
+        return self
+
+
+def _kind_of_actions(value: object) -> str:
+    return "features of actions" if isinstance(value, dict | DynamicActions) else "list of actions"
+
+
+Actions = Annotated[
+    Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_ACTIONS), Tag("list of actions")]
+    | Annotated[DynamicActions, Tag("features of actions")],
+    Discriminator(_kind_of_actions),
+]
+
+
+class RewardSettings(Section):
+    """How interactions become one number, and how long they are waited for.
+
+    A decision appended at t counts interactions appended in [t - early_grace, t + wait]; later ones up to
+    t + wait + hold correct the reward.
+    """
+
+    aggregation: Aggregation = "sum"
+    default: Number = 0.0
+    wait: Duration = parse("10m")
+    early_grace: Duration = parse("5s")
+    hold: Duration = parse("1m")
+    emission: Emission = "on_close"
+    clip: tuple[Number, Number] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "RewardSettings":
+        if not self.wait:
+            raise _refuse("wait", "must be above 0")
+        if self.clip is not None:
+            low, high = self.clip
+            if low >= high:
+                raise _refuse("clip", f"[{low:g}, {high:g}]: the first must be below the second")
+            if not low <= self.default <= high:
+                raise _refuse("default", f"{self.default:g} is outside clip [{low:g}, {high:g}]")
+        return self
+
+
+class PolicySettings(Section):
+    """Which policy decides, with which hyper-parameters: in the file, they stand beside `name` and `kind`."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Name = "default"
+    half_life: Duration | None = None
+    configuration: PolicyConfiguration = PolicyConfiguration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "configuration" in data:
+            return data
+        chosen = {key: value for key, value in data.items() if key not in ("name", "half_life")}
+        _refuse_unknown(chosen, _HYPER_PARAMETERS, ("name", "half_life"))
+        own = {key: data[key] for key in ("name", "half_life") if key in data}
+        if own.get("half_life") is not None:
+            chosen["half_life_s"] = _seconds("half_life", own["half_life"])
+        return {**own, "configuration": chosen}
+
+
+class ApplicationSettings(Section):
+    """One application."""
+
+    application: Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_-]*$", max_length=63)]
+    features: Annotated[tuple[Feature, ...], Field(max_length=MOST_FEATURES)] = ()
+    attributes: tuple[Name, ...] = ()
+    actions: Actions
+    reward: RewardSettings = RewardSettings()
+    policy: PolicySettings = PolicySettings()
+
+    @model_validator(mode="after")
+    def _check(self) -> "ApplicationSettings":
+        names = [feature.name for feature in self.features]
+        _distinct("features", names)
+        _distinct("attributes", names + list(self.attributes))
+        if isinstance(self.actions, tuple):
+            _distinct("actions", list(self.actions))
+        return self

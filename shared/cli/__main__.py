@@ -1,0 +1,5 @@
+"""`python -m shared.cli`: the streamwheel command."""
+
+from shared.cli.main import main
+
+main()

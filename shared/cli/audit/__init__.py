@@ -1,0 +1,1 @@
+"""The loop's promises, held against a brute-force reading of its topics."""

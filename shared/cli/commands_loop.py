@@ -1,0 +1,122 @@
+"""up, down, status, demo: a whole loop on this machine.
+
+Commands import what they need when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from shared.cli.output import answer, fail, say
+
+State = Annotated[Path, typer.Option(help="Folder for data, logs and pid files.", file_okay=False)]
+PortBase = Annotated[
+    int, typer.Option(help="First port; services listen on this plus 1, 2, 6, 7, 9, 10.", min=1)
+]
+Applications = Annotated[
+    Path | None,
+    typer.Option(help="Folder of your own YAML applications.", exists=True, file_okay=False),
+]
+DEFAULT_STATE = Path(".state")
+
+
+def up(state: State = DEFAULT_STATE, port_base: PortBase = 8000, applications: Applications = None) -> None:
+    """Start an embedded Kafka (or use STREAMWHEEL_BROKER) and every service, until Ctrl-C.
+
+    Once all are ready, their addresses are printed: a table on stderr, one JSON object on stdout.
+    """
+    from shared.applications.registry import load
+    from shared.cli.addresses import LAST_BASE, Addresses
+    from shared.cli.plan import check_ports, plan
+    from shared.cli.state import StateFolder
+    from shared.cli.supervisor import StartFailed, Supervisor
+    from shared.cli.tables import addresses_table
+
+    if port_base > LAST_BASE:
+        raise typer.BadParameter(f"the highest is {LAST_BASE}", param_hint="--port-base")
+    load([applications] if applications else [])  # a wrong file is better named here than in four logs
+    addresses = Addresses(port_base, os.environ.get("STREAMWHEEL_BROKER") or None)
+    folder = StateFolder(state)
+
+    def started() -> None:
+        answer(addresses.document())
+        addresses_table(addresses, folder)
+
+    with folder.locked():
+        check_ports(addresses)
+        try:
+            Supervisor(plan(addresses, folder, applications), addresses, folder, say).run(started)
+        except StartFailed as error:
+            fail(str(error))
+    say("stopped")
+
+
+def down(state: State = DEFAULT_STATE) -> None:
+    """Stop the loop that runs in a state folder, and return once it has stopped."""
+    from shared.cli.state import StateFolder
+    from shared.cli.stopping import stop
+
+    stopped = stop(StateFolder(state))
+    say("stopped" if stopped else f"nothing runs in {state}")
+
+
+def status(
+    state: State = DEFAULT_STATE,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Show each process: pid, address, whether it is alive and ready, and how many records wait for it.
+
+    Exit status 1 unless everything is ready.
+    """
+    from shared.cli.state import StateFolder
+    from shared.cli.status import look
+    from shared.cli.tables import status_table
+
+    seen = look(StateFolder(state))
+    if as_json:
+        answer(seen.document())
+    else:
+        status_table(seen)
+    if not seen.sound:
+        raise typer.Exit(1)
+
+
+def demo(
+    application: Annotated[str, typer.Argument(help="Which application's data to play.")] = "optdigits",
+    decisions: Annotated[
+        int | None, typer.Option(help="How many of its examples to play; all if not given.", min=10)
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Empty folder for data and logs, which then are kept.", file_okay=False),
+    ] = None,
+) -> None:
+    """Play real data through a loop of its own over HTTP, and show its policy getting better.
+
+    Ends with an audit of all topics. One JSON object on stdout; exit status 1 if the audit finds anything.
+    """
+    from shared.applications.registry import load
+    from shared.cli.demo.demo import demo as play
+    from shared.cli.demo.examples import DEMOS
+    from shared.cli.demo.summary import show
+    from shared.cli.output import BAD_USAGE
+
+    if application not in DEMOS:
+        fail(f"there is no data to play for {application!r}; there is for: {', '.join(DEMOS)}", BAD_USAGE)
+    if state is not None and state.exists() and any(state.iterdir()):
+        raise typer.BadParameter(f"{state} is not empty", param_hint="--state")
+    summary = play(load()[application], DEMOS[application], decisions, state)
+    show(summary)
+    answer(summary.document())
+    if not summary.sound:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    for command in (up, down, status, demo):
+        app.command()(command)

@@ -1,0 +1,1 @@
+"""Real data played through a whole loop over HTTP, with an audit at the end."""

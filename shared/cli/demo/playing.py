@@ -1,0 +1,127 @@
+"""The product's side: asks for decisions, and tells later which of them were right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+
+import httpx
+
+from shared.cli.audit.journal import Journal
+from shared.cli.demo.examples import Example
+
+LONGEST_DELAY_S = 1.0
+"""A right answer is told after a random delay up to this; below every demo application's wait."""
+AT_ONCE = 32
+"""Decisions that are waited for at once."""
+ATTEMPTS = 30
+PAUSE_S = 0.5
+"""Between attempts when a service says 503 or does not answer: together longer than a restart takes."""
+BAD_EVERY = 200
+"""So often an event is sent that has to be refused, for the audit to look for."""
+
+
+class Player:
+    """Plays examples at a steady pace. `journal` keeps what was acknowledged and what was refused."""
+
+    def __init__(
+        self,
+        application: str,
+        client: httpx.AsyncClient,
+        decisions_url: str,
+        collector_url: str,
+        random: Random,
+        acknowledged: Callable[[str], None],
+    ) -> None:
+        """`acknowledged` hears the decision_id of each interaction that the collector has acknowledged."""
+        self.journal = Journal()
+        self.decided = self.told = 0
+        self._application, self._client, self._random = application, client, random
+        self._decisions, self._interactions = (
+            f"{decisions_url}/v1/decisions",
+            f"{collector_url}/v1/interactions",
+        )
+        self._acknowledged, self._turns = acknowledged, asyncio.Semaphore(AT_ONCE)
+
+    async def play(self, examples: Iterable[Example], rate: float) -> None:
+        """Play all examples, `rate` of them a second. Raises httpx.HTTPError when a service stays away."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for number, example in enumerate(examples):
+                await asyncio.sleep(began + number / rate - loop.time())
+                await self._turns.acquire()  # a slow loop slows the pace; what was right is told in time
+                delay = self._random.random() * LONGEST_DELAY_S
+                tasks.create_task(self._one(decision_id(number), example, delay))
+                if number % BAD_EVERY == 0:
+                    tasks.create_task(self._bad(number))
+
+    async def _one(self, identifier: str, example: Example, delay_s: float) -> None:
+        asked = {
+            "application": self._application,
+            "subject_id": identifier,
+            "decision_id": identifier,
+            "context": example.context,
+        }
+        try:
+            reply = await self._post(self._decisions, asked)
+        finally:
+            self._turns.release()
+        self.journal.decisions.acknowledged.add(identifier)
+        self.decided += 1
+        if reply.json()["action"] != example.right:
+            return
+        await asyncio.sleep(delay_s)
+        interaction_id = f"{identifier}-right"
+        await self._post(
+            self._interactions, {"interactions": [self._interaction(interaction_id, identifier)]}
+        )
+        self.journal.interactions.acknowledged.add(interaction_id)
+        self.told += 1
+        self._acknowledged(identifier)
+
+    async def _bad(self, number: int) -> None:
+        """Send what must be refused: a decision without context, and a batch with one bad interaction."""
+        refused = f"refused-{number}"
+        decision = {
+            "application": self._application,
+            "subject_id": "s",
+            "decision_id": refused,
+            "context": {},
+        }
+        good, bad = (self._interaction(f"{refused}-{n}", decision_id(number)) for n in range(2))
+        batch = {"interactions": [good, bad | {"value": "one"}]}
+        if (await self._post(self._decisions, decision, 422)).is_client_error:
+            self.journal.decisions.refused.add(refused)
+        if (await self._post(self._interactions, batch, 422)).is_client_error:
+            self.journal.interactions.refused |= {f"{refused}-0", f"{refused}-1"}
+
+    def _interaction(self, interaction_id: str, decision: str) -> dict[str, object]:
+        return {
+            "interaction_id": interaction_id,
+            "decision_id": decision,
+            "application": self._application,
+            "type": "right",
+            "value": 1,
+        }
+
+    async def _post(self, url: str, body: Mapping[str, object], *also: int) -> httpx.Response:
+        """The reply, 2xx or one of `also`; asked again while the service is away. Raises httpx.HTTPError."""
+        for attempt in range(ATTEMPTS):
+            try:
+                reply = await self._client.post(url, json=body)
+                if reply.status_code not in also:
+                    reply.raise_for_status()
+                return reply
+            except httpx.HTTPError as error:
+                away = not isinstance(error, httpx.HTTPStatusError) or error.response.is_server_error
+                if not away or attempt == ATTEMPTS - 1:
+                    raise
+            await asyncio.sleep(PAUSE_S)
+        raise AssertionError("the last attempt returns or raises")
+
+
+def decision_id(number: int) -> str:
+    """The id of the decision about example `number`; ids sort as the examples do."""
+    return f"demo-{number:06}"
