@@ -1,0 +1,153 @@
+"""From valid requests to replies: decide, encode, make durable, and only then answer."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from services.online_bandit.api.deciding import Choice, decide, decide_many
+from services.online_bandit.api.encoding import Encoder, dumps, reply
+from services.online_bandit.api.publishing import Publisher
+from services.online_bandit.api.remembered import Remembered, Replies
+from services.online_bandit.api.requests import Asked, Refused
+from services.online_bandit.api.segments import Record
+from services.online_bandit.api.served import ServedPolicy
+from shared.broker.limits import Headers
+from shared.http.errors import Problem
+from shared.telemetry.metrics import Metrics
+from shared.wire.codec import encode
+from shared.wire.schemas import schema
+
+#: Both the id and the type of the interaction that activates a deferred decision.
+ACTIVATION = "$activation"
+
+
+class Counters:
+    """The metrics of one application, looked up once."""
+
+    def __init__(self, metrics: Metrics, policy: ServedPolicy) -> None:
+        self.seconds = metrics.decision_seconds.labels(policy.application)
+        self.decisions = metrics.decisions.labels(policy.application, policy.name)
+        self.written = metrics.records_out.labels("decisions")
+
+
+@dataclass(frozen=True)
+class Decider:
+    """`served` is read anew for every request; `clock` in ms since 1970, `topic` gives full names."""
+
+    served: Mapping[str, ServedPolicy]
+    encoders: Mapping[str, Encoder]
+    counters: Mapping[str, Counters]
+    publisher: Publisher
+    replies: Replies
+    metrics: Metrics
+    topic: Callable[[str], str]
+    clock: Callable[[], int]
+    new_id: Callable[[], str]
+
+    async def one(self, asked: Asked, headers: Headers) -> bytes:
+        """The reply, once the decision is durable.
+
+        Raises Refused, Forgotten, and what `Publisher.publish` raises.
+        """
+        began = perf_counter()
+        if asked.decision_id is None:
+            raw = await self._decide(asked, self.new_id(), headers)
+        elif known := self.replies.get(asked.decision_id):
+            _check(known, asked)
+            raw = await asyncio.shield(known.reply)
+        else:
+            future = self.replies.begin(asked.decision_id, asked.application.name)
+            try:
+                raw = await self._decide(asked, asked.decision_id, headers)
+            except BaseException:
+                self.replies.forget(asked.decision_id)
+                raise
+            future.set_result(raw)
+        self.counters[asked.application.name].seconds.observe(perf_counter() - began)
+        return raw
+
+    async def many(self, asked: Sequence[Asked], headers: Headers) -> list[bytes]:
+        """The replies in their order, once all decisions are durable. Raises as `one` does."""
+        known = [None if one.decision_id is None else self.replies.get(one.decision_id) for one in asked]
+        for index, (remembered, one) in enumerate(zip(known, asked, strict=True)):
+            _check(remembered, one, index)
+        fresh = [index for index, remembered in enumerate(known) if remembered is None]
+        given = [(index, one.decision_id) for index in fresh if (one := asked[index]).decision_id is not None]
+        futures = {
+            index: self.replies.begin(identifier, asked[index].application.name)
+            for index, identifier in given
+            if identifier is not None
+        }
+        try:
+            found = dict(zip(fresh, await self._decide_many([asked[i] for i in fresh], headers), strict=True))
+        except BaseException:
+            for index in futures:
+                self.replies.forget(asked[index].decision_id or "")
+            raise
+        for index, future in futures.items():
+            future.set_result(found[index])
+        return [
+            found[index] if remembered is None else await asyncio.shield(remembered.reply)
+            for index, remembered in enumerate(known)
+        ]
+
+    async def activate(self, application: str, decision_id: str, headers: Headers) -> None:
+        """Let a deferred decision count from now on. Doing it again changes nothing."""
+        interaction: dict[str, Any] = {
+            "interaction_id": ACTIVATION,
+            "decision_id": decision_id,
+            "application": application,
+            "type": ACTIVATION,
+            "value": None,
+            "attributes": [],
+            "occurred_at": None,
+        }
+        value = encode(schema("interactions"), interaction)
+        record = Record(self.topic("interactions"), decision_id.encode(), value, headers)
+        await self.publisher.publish(record)
+        self.metrics.records_out.labels("interactions").inc()
+
+    async def _decide(self, asked: Asked, decision_id: str, headers: Headers) -> bytes:
+        policy = self.served[asked.application.name]
+        choice = decide(policy, asked, decision_id)
+        await self.publisher.publish(self._record(policy, asked, choice, self.clock(), headers))
+        self._count(asked)
+        return dumps(reply(policy, asked, choice))
+
+    async def _decide_many(self, asked: Sequence[Asked], headers: Headers) -> list[bytes]:
+        now, records, replies = self.clock(), [], dict[int, bytes]()
+        for name in {one.application.name for one in asked}:
+            policy = self.served[name]
+            rows = [index for index, one in enumerate(asked) if one.application.name == name]
+            group = [asked[index] for index in rows]
+            ids = [one.decision_id or self.new_id() for one in group]
+            for index, one, choice in zip(rows, group, decide_many(policy, group, ids), strict=True):
+                records.append(self._record(policy, one, choice, now, headers))
+                replies[index] = dumps(reply(policy, one, choice))
+        if records:
+            await self.publisher.publish_many(records)
+        for one in asked:
+            self._count(one)
+        return [replies[index] for index in range(len(asked))]
+
+    def _record(
+        self, policy: ServedPolicy, asked: Asked, choice: Choice, now: int, headers: Headers
+    ) -> Record:
+        value = self.encoders[policy.application].encode(policy, asked, choice, now)
+        if len(value) > schema("decisions").limit:
+            what = "actions" if asked.action_features.size else "context"
+            size = f"{len(value):,} bytes, {schema('decisions').limit:,} are allowed"
+            raise Refused([Problem(what, f"is too large: the decision would have {size}")])
+        return Record(self.topic("decisions"), choice.decision_id.encode(), value, headers)
+
+    def _count(self, asked: Asked) -> None:
+        counters = self.counters[asked.application.name]
+        counters.decisions.inc()
+        counters.written.inc()
+
+
+def _check(known: Remembered | None, asked: Asked, index: int | None = None) -> None:
+    if known is not None and known.application != asked.application.name:
+        raise Refused([Problem("decision_id", "was used for another application", index)], status=409)

@@ -1,0 +1,35 @@
+"""The policy that an application's requests are answered from: one immutable value, replaced as a whole."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from shared.core.policies.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class ServedPolicy:
+    """A solved model and what it has learnt."""
+
+    application: str
+    name: str
+    offsets: tuple[int, ...]
+    """Per partition of the rewards, the first offset that the model has not learnt."""
+    model: Model
+    learnt_at: int | None
+    """When the newest update in it was written, ms since 1970; None before any."""
+    served_since: int
+    """When this version was put in place, ms since 1970."""
+
+    @cached_property
+    def version(self) -> int:
+        """Rewards learnt or passed over, in all partitions together; it only grows."""
+        return sum(self.offsets)
+
+    @property
+    def mean_rewards(self) -> list[float | None]:
+        """Mean reward of each action; None for one without rewards."""
+        model = self.model
+        # The constant feature stands behind the raw ones; its moment is the sum of rewards.
+        constant = 0 if model.coefficients.shape[1] == 1 else model.width + model.action_width
+        sums = model.signature.moment[:, constant]
+        return [float(s / n) if n > 0 else None for s, n in zip(sums, model.count, strict=True)]

@@ -1,0 +1,1 @@
+"""The learner: rewards in, statistics of every application's policy out."""

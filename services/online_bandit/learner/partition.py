@@ -1,0 +1,165 @@
+"""One partition of the rewards at work: learn, and publish what was learnt in one transaction."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import TypeVar
+
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from services.online_bandit.learner.partition_state import Dead, PartitionState, Publication
+from services.online_bandit.learner.telemetry import DEAD_LETTERS, REWARDS, UPDATES, Telemetry
+from shared.broker.batches import Batch
+from shared.broker.dead_letters import headers
+from shared.broker.settings import BrokerSettings
+from shared.broker.transactions import Fenced, PartitionWriter
+from shared.core.features.scaling import Scaling
+from shared.wire.policy_replicas import Name
+
+GROUP = STAGE = "online-bandit-learner"
+QUEUE_BATCHES = 4
+"""Batches that wait for a partition before its records are left in Kafka."""
+UNPUBLISHED_RECORDS = 200_000
+"""Records learnt while a publication is under way, beyond which its end is waited for."""
+IDLE_S = 1.0
+"""How often a partition without news looks whether it lacks something."""
+
+T = TypeVar("T")
+Scalings = Callable[[], Mapping[Name, Scaling]]
+
+
+class Partition:
+    """State, queue and writer of one partition. What `run` raises must end the process: memory is a copy of
+    the log, and after a transaction that failed only the log knows what is so."""
+
+    def __init__(
+        self,
+        state: PartitionState,
+        writer: PartitionWriter,
+        *,
+        broker: BrokerSettings,
+        telemetry: Telemetry,
+        scalings: Scalings,
+        pause_s: float,
+        threads: Executor,
+    ) -> None:
+        self.state = state
+        self.queue: asyncio.Queue[Batch] = asyncio.Queue(QUEUE_BATCHES)
+        self._writer, self._broker, self._telemetry = writer, broker, telemetry
+        self._scalings, self._pause_s, self._threads = scalings, pause_s, threads
+        self._due = 0.0
+        self._newest_ms = 0
+        self._unpublished = 0
+        self._publishing: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._woken = asyncio.Event()
+
+    async def put(self, batch: Batch) -> None:
+        """Hand over the next batch; waits while the queue is full."""
+        await self.queue.put(batch)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End `run` soon; what waits in the queue is left to the next owner."""
+        self._stopping = True
+        self.wake()
+
+    def age_s(self, now_s: float) -> float:
+        """How long ago the newest record that was learnt had been appended, by clocks since 1970."""
+        return max(0.0, now_s - self._newest_ms / 1000) if self._newest_ms else 0.0
+
+    async def run(self) -> None:
+        """Work until `stop`, then publish what is left."""
+        while not self._stopping:
+            batch = await self._next()
+            if batch is not None:
+                await self._learn(batch)
+            if self.state.lacking:
+                await self._compute(lambda: self.state.adopt(self._scalings()))
+            if self._publishing is not None and self._publishing.done():
+                await self._end_publishing()
+            if self.state.dirty and self._publishing is None and time.monotonic() >= self._due:
+                await self._begin_publishing()
+        await self._end_publishing()
+        await self._begin_publishing()
+        await self._end_publishing()
+
+    async def _next(self) -> Batch | None:
+        """The next batch, or None when there may be something else to do."""
+        if self.queue.empty():
+            waiting = self.state.dirty and self._publishing is None
+            wait_s = max(0.0, self._due - time.monotonic()) if waiting else IDLE_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
+        self._woken.clear()
+        with suppress(asyncio.QueueEmpty):
+            return self.queue.get_nowait()
+        return None
+
+    async def _learn(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        taught = await self._compute(lambda: self.state.learn(batch))
+        self._telemetry.learnt(len(batch), time.perf_counter() - began, taught)
+        self._newest_ms = int(batch.timestamps[-1]) if len(batch) else self._newest_ms
+        self._unpublished += len(batch)
+        if self._unpublished > UNPUBLISHED_RECORDS:
+            await self._end_publishing()
+
+    async def _begin_publishing(self) -> None:
+        now = time.monotonic()
+        self._due = now + self._pause_s
+        publication = await self._compute(lambda: self.state.publication(now))
+        self._unpublished = 0
+        if publication is not None:
+            self._publishing = asyncio.create_task(self._write(publication))
+            self._publishing.add_done_callback(lambda _: self.wake())
+
+    async def _end_publishing(self) -> None:
+        task, self._publishing = self._publishing, None
+        if task is not None:
+            await task
+
+    async def _write(self, publication: Publication) -> None:
+        metrics, number = self._telemetry.metrics, self.state.partition
+        rewards = TopicPartition(self._broker.topic(REWARDS), number)
+        try:
+            with metrics.transaction_seconds.time():
+                async with self._writer.transaction() as transaction:
+                    keys, values = zip(*publication.updates, strict=True)
+                    await transaction.send(self._broker.topic(UPDATES), 0, keys, values)
+                    if publication.dead:
+                        await transaction.send(
+                            self._broker.topic(DEAD_LETTERS),
+                            number,
+                            [dead.key for dead in publication.dead],
+                            [dead.value for dead in publication.dead],
+                            headers=[self._reason(dead) for dead in publication.dead],
+                        )
+                    group = self._broker.group(GROUP)
+                    await transaction.offsets(group, {rewards: OffsetAndMetadata(publication.position, "")})
+        except Fenced:
+            metrics.fenced.inc()
+            raise
+        self._telemetry.published(publication)
+
+    def _reason(self, dead: Dead) -> list[tuple[str, bytes]]:
+        return headers(
+            topic=self._broker.topic(REWARDS),
+            partition=self.state.partition,
+            offset=dead.offset,
+            reason=dead.reason,
+            message=dead.message,
+            stage=STAGE,
+        )
+
+    async def _compute(self, work: Callable[[], T]) -> T:
+        """Off the event loop, which has heartbeats to send."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -1,0 +1,163 @@
+"""The worker: partitions come and go, their batches are handed over, scalings are passed on."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.online_bandit.learner.handlers import Reader
+from services.online_bandit.learner.outlets import Outlet
+from services.online_bandit.learner.partition import GROUP, Partition
+from services.online_bandit.learner.recovery import Recovery, UpdateLog, recover
+from services.online_bandit.learner.settings import LearnerSettings
+from services.online_bandit.learner.telemetry import REWARDS, Telemetry
+from shared.applications.contract import Application
+from shared.broker.batches import Batch, Hooks, Partitions, create_app
+from shared.broker.settings import BrokerSettings
+from shared.broker.transactions import PartitionWriter
+from shared.telemetry.health import Health
+from shared.telemetry.logging import logger
+from shared.telemetry.metrics import Metrics
+
+FETCH_BYTES = 4 << 20
+"""Of one partition at once: some thousands of rewards, so that the work per batch is spread over many."""
+KAFKA_S = 5.0
+"""How long Kafka may take to tell where the partitions end."""
+WATCH_S = 0.5
+"""How often lag is measured, and partitions are looked after."""
+
+
+class LearnerService:
+    """All partitions of the rewards that this worker holds."""
+
+    def __init__(
+        self,
+        settings: LearnerSettings,
+        broker: BrokerSettings,
+        applications: Mapping[str, Application],
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self._settings, self._broker, self._metrics = settings, broker, metrics
+        self._pause_s = settings.publish_pause.total_seconds()
+        self._outlet = Outlet(settings.snapshot_bytes, settings.snapshot_rate, self._pause_s)
+        self._recovery = Recovery(applications, self._outlet, Reader(applications))
+        self._telemetry = Telemetry(metrics)
+        self._threads = ThreadPoolExecutor(os.cpu_count(), "learner")
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._writers: list[PartitionWriter] = []
+        self._follower: asyncio.Task[None] | None = None
+        self._assigned = False
+        self._loop = health.loop("learner")
+        health.check("partitions", lambda: None if self._assigned else "no assignment yet")
+        self.app = create_app(
+            GROUP,
+            broker,
+            commits="none",
+            empty_batches=True,
+            hooks=Hooks(start_offsets=self._start, revoked=self._stop),
+            instance=settings.instance,
+            max_partition_bytes=FETCH_BYTES,
+        )
+        self.app.agent(self.app.batches(broker.topic(REWARDS)), concurrency=1)(self._hand_over)
+        self.app.on_rebalance_complete.connect(self._rebalanced, weak=False)
+
+    async def watch(self) -> None:
+        """Measure lag again and again; raise what stops a partition."""
+        while True:
+            tasks = [*self._tasks.values(), *([self._follower] if self._follower else [])]
+            if not tasks:
+                await asyncio.sleep(WATCH_S)
+            for task in (await asyncio.wait(tasks, timeout=WATCH_S))[0] if tasks else ():
+                if not task.cancelled():
+                    task.result()
+            await self._measure()
+
+    async def _hand_over(self, stream: AsyncIterator[Batch]) -> None:
+        async for batch in stream:
+            partition = self.partitions.get(batch.partition)
+            if partition is not None:  # else revoked meanwhile: whoever has it now reads it again
+                await partition.put(batch)
+
+    async def _start(self, assigned: Partitions) -> dict[TopicPartition, int]:
+        """Take over the partitions: fence whoever had them, then read what was published of them."""
+        began = time.monotonic()
+        for number in sorted(tp.partition for tp in assigned):
+            writer = PartitionWriter(self._broker, self._broker.transactional_id(f"{GROUP}-{number}"))
+            self._writers.append(writer)
+            await writer.start()
+        earliest = {tp.partition: at for tp, at in (await self.app.earliest_offsets(assigned)).items()}
+        log = UpdateLog(self._broker)
+        await log.open()
+        states = await recover(log, self._recovery, earliest)
+        self._outlet.sharing = max(1, self._recovery.large_states(len(states)))
+        for (number, state), writer in zip(states.items(), self._writers, strict=True):
+            self.partitions[number] = partition = Partition(
+                state,
+                writer,
+                broker=self._broker,
+                telemetry=self._telemetry,
+                scalings=lambda: self._recovery.scalings,
+                pause_s=self._pause_s,
+                threads=self._threads,
+            )
+            self._tasks[number] = asyncio.create_task(partition.run(), name=f"partition {number}")
+        self._follower = asyncio.create_task(self._follow(log), name="scalings")
+        self._metrics.partitions.labels(REWARDS).set(len(states))
+        starts = {number: state.position for number, state in states.items()}
+        logger(__name__).info("partitions taken over", starts=starts, seconds=time.monotonic() - began)
+        return {TopicPartition(self._broker.topic(REWARDS), number): at for number, at in starts.items()}
+
+    async def _stop(self, _revoked: Partitions) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+        for partition in self.partitions.values():
+            partition.stop()
+        self.partitions = {}
+        tasks, self._tasks = list(self._tasks.values()), {}
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            writers, self._writers = self._writers, []
+            for writer in writers:
+                await writer.stop()
+
+    async def _follow(self, log: UpdateLog) -> None:
+        """Pass on the scalings that the owner of partition 0 publishes, until no policy waits for one."""
+        try:
+            while any(partition.state.lacking for partition in self.partitions.values()):
+                self._recovery.follow(await log.more())
+                for partition in self.partitions.values():
+                    partition.wake()
+        finally:
+            await log.close()
+
+    async def _measure(self) -> None:
+        held = {TopicPartition(self._broker.topic(REWARDS), n): p for n, p in self.partitions.items()}
+        if not held:
+            self._loop.observe(0)
+            return
+        try:
+            async with asyncio.timeout(KAFKA_S):
+                ends = await self.app.end_offsets(held)
+        except (KafkaError, TimeoutError) as error:
+            logger(__name__).warning("lag cannot be measured", why=f"{type(error).__name__}: {error}")
+            self._loop.beat()  # without Kafka there is nothing to get ahead with
+            return
+        lag = 0
+        for tp, partition in held.items():
+            behind = max(0, ends.get(tp, 0) - partition.state.position)
+            labels = (REWARDS, str(tp.partition))
+            self._metrics.lag_records.labels(*labels).set(behind)
+            self._metrics.lag_seconds.labels(*labels).set(partition.age_s(time.time()) if behind else 0.0)
+            lag += behind
+        self._loop.observe(lag, [partition.state.position for partition in held.values()])
+
+    async def _rebalanced(self, *_: object, **__: object) -> None:
+        self._assigned = True
+        self._metrics.rebalances.inc()

@@ -1,0 +1,54 @@
+"""What the process is made of."""
+
+import gc
+import sys
+import time
+
+from pydantic import ValidationError
+
+from services.online_bandit.learner.service import LearnerService
+from services.online_bandit.learner.settings import LearnerSettings
+from shared.applications.files import SettingsError
+from shared.applications.registry import load
+from shared.broker.batches import run
+from shared.broker.settings import BrokerSettings
+from shared.http.keys import BindingRefused
+from shared.telemetry import logging, server
+from shared.telemetry.health import Health
+from shared.telemetry.metrics import Metrics
+
+YOUNG_OBJECTS = 100_000
+"""Allocated before Python looks for garbage among them."""
+
+
+def serve() -> int:
+    """Work until told to stop; the exit status."""
+    try:
+        settings, broker = LearnerSettings(), BrokerSettings()
+        logging.configure("learner", settings.log_level)
+        applications = load([settings.applications] if settings.applications else [])
+    except (ValidationError, SettingsError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    metrics, health = Metrics(), Health(time.monotonic)
+    service = LearnerService(settings, broker, applications, metrics, health)
+
+    async def watch() -> None:
+        keys = settings.api_keys
+        async with server.serve(settings.host, settings.port, health, metrics.registry, keys):
+            await service.watch()
+
+    # What lives from here on is never garbage, and a batch is ten thousand objects that die together:
+    # Python's defaults would search them a dozen times while they arrive.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
+    try:
+        run(service.app, watch)
+    except BindingRefused as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    except Exception:
+        logging.logger(__name__).exception("the learner stops")
+        return 1
+    return 0
