@@ -1,0 +1,28 @@
+"""A service of a few lines: ready at once, or never, or dead with a message."""
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+METRICS = 'streamwheel_lag_records{topic="rewards",partition="0"} 3.0\n'
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        ready = MODE == "ready" or self.path == "/healthz"
+        self.send_response(200 if ready else 503)
+        self.end_headers()
+        problems = [] if ready else ["model: still loading"]
+        text = METRICS if self.path == "/metrics" else json.dumps({"problems": problems})
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Stay silent."""
+
+
+if __name__ == "__main__":
+    MODE = sys.argv[2]
+    print(f"mode {MODE}", flush=True)
+    if MODE == "dies":
+        sys.exit("the model file is missing")
+    HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

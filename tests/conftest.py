@@ -1,0 +1,37 @@
+"""Fixtures every test may use: one real single-node Kafka for the session, fresh names for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from shared.broker.embedded import EmbeddedBroker
+from shared.broker.node_files import HOST
+from shared.broker.ports import FIRST, LAST, free_block
+from shared.broker.settings import BrokerSettings
+from shared.broker.topics import ensure_topics
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """A running single-node broker, shared by the session. Tests that kill brokers start their own."""
+    start = FIRST + 4 * (os.getpid() % ((LAST - FIRST) // 8))  # apart from test sessions beside this one
+    port = free_block(HOST, 2, start)
+    with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), port) as running:
+        yield running
+
+
+@pytest.fixture
+def names(broker: EmbeddedBroker) -> BrokerSettings:
+    """Settings for `broker` with a prefix of this test's own; no topics exist under it yet."""
+    return broker.settings.model_copy(update={"topic_prefix": f"t{uuid.uuid4().hex[:10]}-"})
+
+
+@pytest.fixture
+def topics(names: BrokerSettings) -> BrokerSettings:
+    """Settings as in `names`, with all topics of the loop created (4 partitions)."""
+    ensure_topics(names)
+    return names

@@ -1,0 +1,111 @@
+"""Records to test with: one fixed record for each topic, and any record that its schema allows."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from shared.wire.codec import Record
+from shared.wire.schemas import Definition, Schema
+
+DECISION: Record = {
+    "decision_id": "d-1",
+    "application": "généric",
+    "subject_id": "s-1",
+    "policy": "linucb",
+    "policy_version": 300,
+    "policy_offsets": [0, 64, 8192],
+    "action": "b",
+    "propensity": 0.25,
+    "actions": ["a", "b"],
+    "probabilities": [0.75, 0.25],
+    "context": [1.5, -2.0],
+    "action_features": [],
+    "attributes": [
+        {"name": "price", "number": 9.5, "text": None},
+        {"name": "query", "number": None, "text": "shoes"},
+    ],
+    "deferred": True,
+    "arm": "canary",
+    "share": 0.05,
+    "decided_at": 1_700_000_000_000,
+}
+
+SAMPLES: dict[str, Record] = {
+    "decisions": DECISION,
+    "interactions": {
+        "interaction_id": "i-1",
+        "decision_id": "d-1",
+        "application": "generic",
+        "type": "click",
+        "value": 1.0,
+        "attributes": [{"name": "position", "number": 3.0, "text": None}],
+        "occurred_at": None,
+    },
+    "rewards": {
+        "decision": DECISION,
+        "reward": 1.0,
+        "components": [{"name": "click", "value": 1.0}],
+        "previous_reward": 0.5,
+        "revision": 1,
+        "is_default": False,
+        "interactions": 2,
+        "reward_version": "v1",
+        "decision_time": 1_700_000_000_001,
+        "decision_offset": 41,
+        "reward_time": 1_700_000_060_001,
+    },
+    "policy-updates": {
+        "application": "generic",
+        "policy": "linucb",
+        "partition": 3,
+        "kind": "snapshot",
+        "sequence": 7,
+        "chunk": 0,
+        "chunks": 2,
+        "first_offset": 0,
+        "next_offset": 1000,
+        "reference_time": 1_700_000_000_000,
+        "count": 998,
+        "configuration": '{"kind":"linucb"}',
+        "payload": b"\x00\x01\xff",
+    },
+}
+
+TOPICS = sorted(SAMPLES)
+
+PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
+    "null": st.none(),
+    "boolean": st.booleans(),
+    "int": st.integers(-(2**31), 2**31 - 1),
+    "long": st.integers(-(2**63), 2**63 - 1),
+    "float": st.floats(width=32, allow_nan=False),
+    "double": st.floats(allow_nan=False),
+    "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    "bytes": st.binary(max_size=12),
+}
+
+
+def records(schema: Schema) -> st.SearchStrategy[Record]:
+    """Any record of `schema`."""
+    return values(schema.definition)
+
+
+def values(definition: Any) -> st.SearchStrategy[Any]:
+    """Any value of the Avro type `definition`."""
+    match definition:
+        case str():
+            return PRIMITIVES[definition]
+        case list():
+            return st.one_of([values(branch) for branch in definition])
+        case {"type": "array", "items": items}:
+            return st.lists(values(items), max_size=4)
+        case {"type": "record", "fields": fields}:
+            return st.fixed_dictionaries({field["name"]: values(field["type"]) for field in fields})
+        case {"type": inner}:
+            return values(inner)
+    raise AssertionError(definition)
+
+
+def without_fields(definition: Definition, *names: str) -> Definition:
+    """An older record schema that did not have the fields `names` yet."""
+    return {**definition, "fields": [field for field in definition["fields"] if field["name"] not in names]}
