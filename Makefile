@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+TRAINING := $(VENV)/.training
 PEERS  := .venv-bench
 BENCHMARKS ?= regret join learn decide freshness
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint bench bench-install lock clean
+.PHONY: help install install-training demo up test lint bench bench-install lock clean
 
 help:  ## list the verbs
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Streamwheel needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
@@ -21,13 +22,19 @@ $(STAMP): requirements.lock pyproject.toml
 
 install: $(STAMP)  ## create .venv with hash-locked dependencies and the streamwheel command
 
+$(TRAINING): services/trainer/requirements.lock $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r services/trainer/requirements.lock
+	@touch $@
+
+install-training: $(TRAINING)  ## add torch and the other libraries that training needs (some GB)
+
 demo: install  ## play real data through the running loop and show the policy getting better
 	$(BIN)/streamwheel demo $(APPLICATION)
 
 up: install  ## start an embedded Kafka and every service, until Ctrl-C
 	$(BIN)/streamwheel up
 
-test: install  ## run the whole test suite
+test: install-training  ## run the whole test suite
 	$(BIN)/python -m pytest
 
 lint: install  ## ruff and mypy strict
@@ -50,6 +57,9 @@ lock:  ## resolve requirements.lock anew (needs uv)
 		--no-emit-index-url --upgrade --quiet --extra dev pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--no-emit-index-url --upgrade --quiet deploy/benchmarks/requirements.in -o deploy/benchmarks/requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --upgrade --quiet -c requirements.lock services/trainer/requirements.in \
+		-o services/trainer/requirements.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .state
