@@ -56,6 +56,8 @@ def test_naming_the_default_map_is_the_same_policy():
         ("gamma", float("inf")),
         ("epsilon", 0.0),
         ("floor", 1.5),
+        ("reward_high", 0.0),
+        ("reward_low", float("nan")),
         ("samples", 0),
         ("seed", -1),
         ("seed", 1.5),

@@ -186,6 +186,22 @@ def test_beta_thompson_prefers_the_action_that_succeeds():
     assert np.array_equal(p[0], p[1])
 
 
+def test_beta_thompson_counts_rewards_within_their_range():
+    """From -1 to 1, a reward r counts as (r + 1) / 2 of a success."""
+    rewards = np.linspace(-1, 1, 40)
+    actions = np.arange(40) % 2
+
+    def learnt(values, **settings):
+        policy = replace(configuration("thompson_beta"), **settings)
+        learner = Learner(policy, width=WIDTH, actions=2)
+        learner.learn(np.zeros((40, WIDTH)), actions, values, np.ones(40), np.arange(40))
+        return solve([learner]).samples
+
+    within = learnt(rewards, reward_low=-1.0)
+    assert np.allclose(within, learnt((rewards + 1) / 2), rtol=1e-9)
+    assert not np.allclose(within, learnt(rewards), rtol=1e-3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_rows_give_the_same_model_in_every_process(kind):
     first, second = (solve([Learner.from_bytes(taught(kind).to_bytes())]) for _ in range(2))

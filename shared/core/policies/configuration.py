@@ -14,7 +14,7 @@ _POSITIVE = ("ridge", "gamma", "fourier_scale")
 _AT_LEAST_ONE = ("fourier_features", "samples", "scaling_rows")
 _SHARES = ("epsilon", "floor")
 _NUMBERS = {
-    **dict.fromkeys((*_POSITIVE, *_SHARES, "alpha"), float),
+    **dict.fromkeys((*_POSITIVE, *_SHARES, "alpha", "reward_low", "reward_high"), float),
     **dict.fromkeys((*_AT_LEAST_ONE, "seed"), int),
 }
 
@@ -51,6 +51,9 @@ class PolicyConfiguration:
     """Share of rounds that epsilon-greedy explores uniformly."""
     floor: float = 0.002
     """Uniform share mixed into every policy: each of k actions has at least floor / k."""
+    reward_low: float = 0.0
+    reward_high: float = 1.0
+    """Rewards that thompson_beta counts as a failure and as a success; one between counts in part."""
     samples: int = 256
     """Posterior samples behind Thompson sampling's distribution."""
     scaling_rows: int = 256
@@ -73,6 +76,8 @@ class PolicyConfiguration:
             _require(name, getattr(self, name), 0 < getattr(self, name) <= 1, "in (0, 1]")
         _require("seed", self.seed, 0 <= self.seed < 2**63, "between 0 and 2**63 - 1")
         _require("alpha", self.alpha, self.alpha >= 0, "at least 0")
+        high = self.reward_high
+        _require("reward_high", high, high > self.reward_low, f"above reward_low, {self.reward_low:g}")
         if (value := self.half_life_s) is not None:
             _require(
                 "half_life_s", value, _is_number(value, float) and value >= 0.001, "at least 0.001 or none"

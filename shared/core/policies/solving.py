@@ -119,7 +119,8 @@ def _samples(
     key = policy.seed + (int(signature.rows.sum()) << 64)
     actions = len(coefficients)
     if policy.kind == "thompson_beta":
-        successes = np.clip(signature.moment[:, 0], 0.0, count)
+        low, span = policy.reward_low, policy.reward_high - policy.reward_low
+        successes = np.clip((signature.moment[:, 0] - low * count) / span, 0.0, count)
         generator = np.random.Generator(np.random.Philox(key=key))
         return generator.beta(1.0 + successes, 1.0 + count - successes, size=(policy.samples, actions))
     if policy.kind != "thompson_linear":
