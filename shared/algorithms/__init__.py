@@ -1,0 +1,1 @@
+"""Training: one folder for each algorithm. `contract.py` says what such a folder holds."""
