@@ -13,7 +13,8 @@ from tests.wire.broken import broken
 from tests.wire.older import versions
 from tests.wire.samples import DECISION, SAMPLES, TOPICS, records
 
-CONFLUENT = Confluent({1000 + number: schema(topic).fingerprint for number, topic in enumerate(TOPICS)})
+REGISTERED = sorted(TOPICS, key=lambda topic: (topic != "decisions", topic))
+CONFLUENT = Confluent({1000 + number: schema(topic).fingerprint for number, topic in enumerate(REGISTERED)})
 DECISIONS = schema("decisions")
 RAW = encode(DECISIONS, DECISION)
 
