@@ -67,6 +67,12 @@ def _distinct(key: str, names: list[str]) -> None:
         raise _refuse(key, f"{', '.join(twice)}: given more than once")
 
 
+def _is_cron(text: str) -> bool:
+    from croniter import croniter  # it takes as long to import as all the rest, and few settings need it
+
+    return len(text.split()) == 5 and bool(croniter.is_valid(text))
+
+
 class NumericFeature(Section):
     """A number: (x - mean) / scale. Refused where it is absent, unless there is a default."""
 
@@ -168,6 +174,44 @@ class PolicySettings(Section):
         return {**own, "configuration": chosen}
 
 
+class DriftSettings(Section):
+    """When the rewards of an application have changed so much that its policy is trained anew."""
+
+    kind: Literal["adwin", "page_hinkley"] = "adwin"
+    block: Annotated[int, Field(ge=1)] = 100
+    """Rewards that are averaged into one observation."""
+    delta: Annotated[Number, Field(gt=0, lt=1)] = 0.002
+    """ADWIN: probability of a false alarm. Page-Hinkley: change of the mean that is tolerated."""
+    threshold: Annotated[Number, Field(gt=0)] = 5.0
+    """Page-Hinkley: sum of deviations that is an alarm."""
+
+
+class TrainingSettings(Section):
+    """How the trainer service trains this application, and when it does so by itself."""
+
+    algorithm: Name | None = None
+    """None: the one that is usual for the application."""
+    preset: Name = "default"
+    parameters: dict[str, Any] = {}
+    """Hyper-parameters that differ from the preset."""
+    window: Duration | None = None
+    """Decisions older than this are not trained on; None: all that is archived."""
+    incremental: bool = False
+    """Go on from the last candidate, with the rewards that it has not seen."""
+    every: Annotated[int, Field(ge=1)] | None = None
+    """Train after so many new rewards."""
+    schedule: str | None = None
+    """Train at these times, in cron's five fields, UTC."""
+    drift: DriftSettings | None = None
+    """Train when the rewards drift."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "TrainingSettings":
+        if self.schedule is not None and not _is_cron(self.schedule):
+            raise _refuse("schedule", f"{self.schedule!r} has not cron's five fields, as in 0 1 * * 1")
+        return self
+
+
 class ApplicationSettings(Section):
     """One application."""
 
@@ -177,6 +221,7 @@ class ApplicationSettings(Section):
     actions: Actions
     reward: RewardSettings = RewardSettings()
     policy: PolicySettings = PolicySettings()
+    training: TrainingSettings = TrainingSettings()
 
     @model_validator(mode="after")
     def _check(self) -> "ApplicationSettings":

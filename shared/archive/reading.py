@@ -44,7 +44,7 @@ def read_rewards(
 ) -> tuple[pl.DataFrame, tuple[Source, ...]]:
     """The rewards of an application in ranges of offsets, in log order, and the files that they lie in.
 
-    Every revision of a reward is a row; `latest` keeps the last ones. Raises NotArchived, and
+    Every revision of a reward is a row. Raises NotArchived, and
     FileNotFoundError if a file was rewritten or removed meanwhile: then ask again.
     """
     frames, sources = [empty()], []
@@ -59,11 +59,6 @@ def read_rewards(
     # A writer that was fenced too late can have archived the end of another one's file again.
     found = pl.concat(frames).unique(["partition", "offset"], keep="first", maintain_order=True)
     return found.sort("partition", "offset"), tuple(sources)
-
-
-def latest(rewards: pl.DataFrame) -> pl.DataFrame:
-    """The last revision of each decision's reward, in log order."""
-    return rewards.unique("decision_id", keep="last", maintain_order=True)
 
 
 def _chosen(rows: pl.DataFrame, spans: Iterable[Span], decided_from: int) -> pl.DataFrame:

@@ -26,6 +26,7 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
         "features: [{name: age, type: numeric}, {name: device, type: categorical, values: [phone, desk]}]\n"
         "reward: {aggregation: max, default: -1, wait: 1.5h, hold: 250ms, clip: [-1, 1]}\n"
         "policy: {name: main, kind: linucb, map: linear, alpha: 1e-3, half_life: 7d}\n"
+        "training: {window: 30d, every: 1000, schedule: 0 1 * * 1, drift: {kind: page_hinkley}}\n"
     )
     settings = read(written(tmp_path, text))
     assert settings.reward.wait == timedelta(hours=1.5)
@@ -33,6 +34,10 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert settings.policy.name == "main"
     assert (settings.policy.configuration.kind, settings.policy.configuration.alpha) == ("linucb", 0.001)
     assert settings.policy.configuration.half_life_s == 7 * 86400
+    assert settings.training.window == timedelta(days=30)
+    assert settings.training.schedule == "0 1 * * 1"
+    assert settings.training.drift is not None
+    assert settings.training.drift.block == 100
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,11 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
         ("application: shop\nactions: []", "actions: "),
         ("application: Shop/1\nactions: [a]", "application: 'Shop/1' does not match"),
         ("application: shop", "actions: missing"),
+        (GOOD + "training: {schedule: weekly}", "training.schedule: 'weekly' has not cron's five fields"),
+        (GOOD + "training: {schedule: '0 25 * * *'}", "training.schedule: '0 25 * * *' has not"),
+        (GOOD + "training: {drift: {kind: kswin}}", "training.drift.kind: 'kswin' is not one of 'adwin'"),
+        (GOOD + "training: {every: 0}", "training.every: "),
+        (GOOD + "training: {weekly: true}", "training.weekly: unknown key, allowed are algorithm, preset"),
         (GOOD + "reward: {}\nreward: {}", "key 'reward' stands twice"),
         (GOOD + "policy: !!python/name:os.system", "could not determine a constructor"),
         ("[", "cannot be read as YAML"),

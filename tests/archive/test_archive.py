@@ -10,7 +10,7 @@ import pytest
 from shared.archive.archive import Archive
 from shared.archive.columns import decode
 from shared.archive.names import Part, parse_part, parse_position, position_name
-from shared.archive.reading import NotArchived, archived, latest, read_rewards
+from shared.archive.reading import NotArchived, archived, read_rewards
 from shared.archive.storage import Storage
 from shared.wire.training import Span
 from tests.archive.records import DAY_MS, START, commit, encoded, reward
@@ -110,14 +110,6 @@ def test_only_decisions_from_a_time_on(tmp_path: Path) -> None:
     assert found["decision_id"].to_list() == ["d-2", "d-3"]
     assert len(sources) == 2
     assert archived(archive, "shop", START + 9 * DAY_MS) == ()
-
-
-def test_the_last_revision_counts(tmp_path: Path) -> None:
-    archive = Archive(tmp_path)
-    commit(archive, 0, 0, reward(1), reward(2), reward(1, reward=5.0, revision=1))
-    found, _ = read_rewards(archive, "shop", [Span(0, 0, 3)])
-    assert found.height == 3
-    assert latest(found).select("decision_id", "reward").rows() == [("d-2", 2.0), ("d-1", 5.0)]
 
 
 @pytest.mark.parametrize("changes", range(12))
