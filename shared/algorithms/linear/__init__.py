@@ -1,0 +1,1 @@
+"""Doubly robust off-policy learning of linear policies over contexts."""

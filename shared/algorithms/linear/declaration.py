@@ -1,0 +1,60 @@
+"""What `linear` is told and needs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shared.algorithms.contract import PARAMETERS, Dataset
+from shared.algorithms.rewards import COLUMNS, TABLE
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class Parameters:
+    """Hyper-parameters. Rewards are expected to be of order one."""
+
+    map: Literal["linear", "quadratic", "fourier"] = "linear"
+    """Feature map of the standardised context."""
+    fourier_features: Annotated[int, Field(ge=1, le=4096)] = 200
+    """Random Fourier features (map fourier)."""
+    ridge: Annotated[float, Field(gt=0)] = 1.0
+    """Ridge penalty of the reward model and of the policy."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Folds of cross-fitting: no decision's reward model has seen its subject."""
+    clip: Annotated[float, Field(gt=1)] | None = None
+    """Importance weights above this are cut to it; none are by default."""
+    test_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the subjects that the value is estimated on."""
+    floor: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Share of the probability that the served policy spreads over all actions."""
+    min_rewards: Annotated[int, Field(ge=1)] = 100
+    """Fewer rewards than this are not trained on."""
+    min_effective_sample: Annotated[float, Field(ge=1)] = 30.0
+    """A smaller effective sample of the learnt policy on held-out subjects is refused."""
+
+
+PRESETS: Mapping[str, Parameters] = {
+    "default": Parameters(),
+    "curved": Parameters(map="fourier"),
+}
+APPLICATIONS: Sequence[str] = ()
+TABLES: Mapping[str, Mapping[str, Any]] = {TABLE: COLUMNS}
+LIBRARIES: Sequence[str] = ("numpy", "polars")
+
+
+def inputs(data: Dataset) -> Mapping[str, Any]:
+    """A context of as many numbers as the data have."""
+    width = len(data.tables[TABLE]["context"][0])
+    return {
+        "type": "object",
+        "properties": {
+            "context": {
+                "type": "array",
+                "items": {"type": "number"},
+                "minItems": width,
+                "maxItems": width,
+            }
+        },
+        "required": ["context"],
+    }

@@ -1,0 +1,95 @@
+"""A file of JSON lines or Parquet to the data of one application."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import orjson
+import polars as pl
+
+from shared.algorithms.contract import Dataset, Source
+from shared.algorithms.rewards import TABLE, flat
+from shared.applications.contract import Application, FieldError
+
+#: Bad lines that are named; more are counted.
+MOST_NAMED = 20
+#: A longer line is refused unread.
+LONGEST_LINE = 16 << 20
+PARQUET = ".parquet"
+
+
+class DataError(ValueError):
+    """A file with lines that cannot be used: the message names each by number and field, up to MOST_NAMED."""
+
+
+def read_file(application: Application, file: Path, previous: Path | None = None) -> Dataset:
+    """Read all of a file, or nothing: JSON lines in the application's form, or archived rewards (Parquet).
+
+    Raises DataError, NotTrainable, OSError.
+    """
+    if file.suffix == PARQUET:
+        try:
+            tables = {TABLE: flat(pl.read_parquet(file))}
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"{file}: is no Parquet: {error}") from error
+    else:
+        tables = dict(reader(application.name).tables(application, _lines(application, file)))
+    rows = max((len(table) for table in tables.values()), default=0)
+    source = Source(file.name, _sha256(file), rows)
+    return Dataset(application.name, tables, (source,), application.actions, previous)
+
+
+def reader(application: str) -> ModuleType:
+    """The module that reads the application's lines.
+
+    It has `read_line(application, line)`, which returns one line as a record or raises FieldError, and
+    `tables(application, records)`, which makes tables of records.
+    """
+    own = f"{__package__}.{application}"
+    return import_module(own if find_spec(own) else f"{__package__}.decisions")
+
+
+def _lines(application: Application, file: Path) -> list[Any]:
+    """Every line's record. Raises DataError if there is one that is none."""
+    module, records, problems, wrong = reader(application.name), [], [], 0
+    for number, line in _documents(file):
+        try:
+            if isinstance(line, str):
+                raise FieldError("line", line)
+            records.append(module.read_line(application, line))
+        except FieldError as error:
+            wrong += 1
+            if wrong <= MOST_NAMED:
+                problems.append(f"{file.name}, line {number}: {error}")
+    if wrong > MOST_NAMED:
+        problems.append(f"{file.name}: {wrong - MOST_NAMED} more lines are wrong")
+    if problems:
+        raise DataError("\n".join(problems))
+    if not records:
+        raise DataError(f"{file.name}: has no lines")
+    return records
+
+
+def _documents(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    """Number, from 1, and object of each line that is not blank; for a line that is no object, why."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
+            if len(line) > LONGEST_LINE:
+                raise DataError(f"{file.name}, line {number}: longer than {LONGEST_LINE} bytes")
+            if not line.strip():
+                continue
+            try:
+                document = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield number, f"no JSON: {error}"
+                continue
+            yield number, document if isinstance(document, dict) else "must be an object"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
