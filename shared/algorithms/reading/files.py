@@ -2,17 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import orjson
 import polars as pl
 
 from shared.algorithms.contract import Dataset, Source
-from shared.algorithms.rewards import TABLE, flat
+from shared.algorithms.reading import archive
+from shared.algorithms.reading.readers import reader
 from shared.applications.contract import Application, FieldError
 
 #: Bad lines that are named; more are counted.
@@ -32,10 +30,7 @@ def read_file(application: Application, file: Path, previous: Path | None = None
     Raises DataError, NotTrainable, OSError.
     """
     if file.suffix == PARQUET:
-        try:
-            tables = {TABLE: flat(pl.read_parquet(file))}
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"{file}: is no Parquet: {error}") from error
+        tables = archive.tables(application, _parquet(file))
     else:
         tables = dict(reader(application.name).tables(application, _lines(application, file)))
     rows = max((len(table) for table in tables.values()), default=0)
@@ -43,14 +38,11 @@ def read_file(application: Application, file: Path, previous: Path | None = None
     return Dataset(application.name, tables, (source,), application.actions, previous)
 
 
-def reader(application: str) -> ModuleType:
-    """The module that reads the application's lines.
-
-    It has `read_line(application, line)`, which returns one line as a record or raises FieldError, and
-    `tables(application, records)`, which makes tables of records.
-    """
-    own = f"{__package__}.{application}"
-    return import_module(own if find_spec(own) else f"{__package__}.decisions")
+def _parquet(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{file}: is no Parquet: {error}") from error
 
 
 def _lines(application: Application, file: Path) -> list[Any]:
