@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from shared.applications.settings import ApplicationSettings
 from shared.http.errors import path as dotted
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class SettingsError(ValueError):
@@ -80,13 +82,19 @@ def _roots(error: ValidationError) -> list[ErrorDetails]:
 
 def read(file: Path) -> ApplicationSettings:
     """The settings in `file`. Raises `SettingsError` naming file, field and allowed values."""
+    return read_as(file, ApplicationSettings)
+
+
+def read_as(file: Path, model: type[M]) -> M:
+    """What `file` says, as `model`. Raises `SettingsError` naming file, field and allowed values."""
     try:
         document = yaml.load(file.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, OSError, UnicodeDecodeError, ValueError) as error:
         raise SettingsError(f"{file}: cannot be read as YAML: {error}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{file}: expected a mapping with application, actions, …")
+        keys = [name for name, field in model.model_fields.items() if field.is_required()]
+        raise SettingsError(f"{file}: expected a mapping with {', '.join(keys)}, …")
     try:
-        return ApplicationSettings.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
         raise SettingsError("\n".join(f"{file}: {_message(found)}" for found in _roots(error))) from error

@@ -1,0 +1,56 @@
+"""Search ranking under the contract of all applications."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from shared.applications.coded import CodedApplication
+from shared.applications.contract import Attribute, FieldError, Indices, Numbers, Rewards, Vector
+from shared.applications.files import SettingsError, read
+from shared.applications.search_ranking import reward
+from shared.applications.search_ranking.log import read_log
+from shared.applications.search_ranking.state import FEATURES, read_state
+from shared.applications.search_ranking.weights import Presets, normalised, read_presets
+from shared.applications.settings import ApplicationSettings
+
+
+class SearchRanking(CodedApplication):
+    """Actions are presets of weights."""
+
+    REWARD_CODE = 1
+
+    def __init__(self, settings: ApplicationSettings, presets: Presets) -> None:
+        super().__init__(settings)
+        if strange := set(self.actions) - presets.presets.keys():
+            raise SettingsError(f"actions: {', '.join(sorted(strange))}: presets without weights")
+        self.presets = presets
+        self.context_width = len(FEATURES)
+
+    def featurise(self, context: Mapping[str, Any]) -> Vector:
+        """The 23 numbers of a state; the online policy standardises them by itself."""
+        return read_state(context, "context").vector()
+
+    def attributes(self, context: Mapping[str, Any]) -> list[Attribute]:
+        """None: the vector holds all that a trainer needs."""
+        return []
+
+    def parameters(self, action: str) -> Numbers:
+        """The seven weights of a preset, summing to 1. Raises `FieldError`."""
+        if action not in self.presets.presets:
+            raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.presets.presets)}")
+        return normalised(self.presets.presets[action])
+
+    def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
+        """As `reward.evaluate`."""
+        return reward.evaluate(interactions, owner, n)
+
+    def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The interactions of one search. Raises `FieldError`."""
+        return read_log(line).rows()
+
+
+def applications() -> Iterator[SearchRanking]:
+    """Search ranking as its files say."""
+    yield SearchRanking(read(Path(__file__).parent / "settings.yaml"), read_presets())

@@ -1,0 +1,61 @@
+"""The voice assistant under the contract of all applications."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from shared.applications.attributes import attribute
+from shared.applications.coded import CodedApplication
+from shared.applications.contract import Attribute, Indices, Rewards
+from shared.applications.files import SettingsError, read
+from shared.applications.reading import validated
+from shared.applications.settings import ApplicationSettings
+from shared.applications.voice_assistant import reward
+from shared.applications.voice_assistant.signals import Call, Feedback, anonymous, hour, read_feedback
+from shared.applications.voice_assistant.variants import Slots, Variants, read_variants
+
+
+class VoiceAssistant(CodedApplication):
+    """Actions are variants of the prompt."""
+
+    REWARD_CODE = 1
+
+    def __init__(self, settings: ApplicationSettings, variants: Variants) -> None:
+        super().__init__(settings)
+        if strange := [name for name in self.actions if name not in variants.variants]:
+            raise SettingsError(f"actions: {', '.join(strange)}: variants without slots")
+        self.variants = variants
+
+    def parameters(self, action: str) -> Slots:
+        """The slots of a variant. Raises `FieldError`."""
+        return self.variants.of(action)
+
+    def attributes(self, context: Mapping[str, Any]) -> list[Attribute]:
+        """Who answers, and the call's anonymous id and hour, where they are given."""
+        given = {name: context[name] for name in self.settings.attributes if name in context}
+        call = validated(Call, given, "context")
+        found = {each.name: context.get(each.name) or each.default for each in self.settings.features}
+        if call.call_id is not None:
+            found["call"] = anonymous(call.call_id)
+        if call.ts is not None:
+            found["hour"] = hour(call.ts)
+        return [attribute(name, value, f"context.{name}") for name, value in found.items()]
+
+    def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
+        """As `reward.evaluate`."""
+        return reward.evaluate(interactions, owner, n)
+
+    def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One interaction with the signals that are there. Raises `FieldError`."""
+        read = read_feedback(line)
+        prefix, signals = ("signals.", read.signals) if isinstance(read, Feedback) else ("", read)
+        given = signals.model_dump(exclude_none=True)
+        attributes = [attribute(name, value, prefix + name) for name, value in given.items()]
+        return [{"type": "feedback", "value": None, "attributes": attributes}]
+
+
+def applications() -> Iterator[VoiceAssistant]:
+    """The voice assistant as its files say."""
+    yield VoiceAssistant(read(Path(__file__).parent / "settings.yaml"), read_variants())
