@@ -11,7 +11,7 @@ from shared.core.estimators.contract import Estimator
 from shared.core.estimators.limits import Reason
 from shared.core.estimators.log import Logged
 from shared.core.estimators.measuring import Estimate, Measure
-from shared.core.estimators.refusals import tail_reasons, weight_reasons
+from shared.core.estimators.refusals import reward_reasons, weight_reasons
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.summary import (
     BASELINE_WEIGHT,
@@ -117,7 +117,7 @@ def _judgements(
             bootstrap.value(difference),
             bootstrap.interval(difference, settings.alpha),
             summary.rows,
-            [*common, *tail_reasons(bootstrap.deviations(target), settings.limits)],
+            [*common, *reward_reasons(bootstrap.deviations(target), settings.limits)],
         )
 
     number = settings.baseline

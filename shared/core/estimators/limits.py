@@ -24,9 +24,12 @@ class Limits:
     """Fewest subjects (or decisions) to resample: with less, percentile intervals are visibly too short."""
     largest_share: float = 0.05
     """Most of all weight that one decision may have: a normal limit needs every term to be negligible."""
-    tail: float = 30.0
-    """Fewest units' worth that the estimate's own variance may rest on, (sum d^2)^2 / sum d^4 of the units'
-    deviations d. A few heavy ones make the interval a guess, and a mean of so few rare events is skewed."""
+    tail_weight: float = 40.0
+    """Fewest units' worth that the variance of the mean weight may rest on: (sum d^2)^2 / sum d^4 of the
+    units' deviations d. Below, intervals of IPS miss a skewed truth: 85 % instead of 95 %."""
+    rare_reward: float = 10.0
+    """The same for the estimate itself. It may be less: ten clicks in any number of decisions still give an
+    interval, nine give a guess."""
     mean_weight_p: float = 0.001
     """Weights average 1 if propensities are right and the log supports the target. A smaller p-value says
     that they do not; small, because every evaluation is tested."""

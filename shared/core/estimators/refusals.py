@@ -23,6 +23,10 @@ def weight_reasons(weights: Weights, columns: Columns, weight: str, limits: Limi
     if weights.largest_share > limits.largest_share:
         detail = f"one decision, of weight {weights.largest:.4g}, has this share of all weight"
         yield Reason("maximum-weight", weights.largest_share, limits.largest_share, detail)
+    deviations = columns[weight] - weights.mean * columns["rows"]
+    if (carried := carried_by(deviations)) < limits.tail_weight:
+        detail = "the variance of the weights rests on this many units: intervals would miss what is rarer"
+        yield Reason("tail-weight", carried, limits.tail_weight, detail)
     p, distance = mean_weight_test(columns, weight), abs(weights.mean - 1)
     if p < limits.mean_weight_p and distance > limits.mean_weight_distance:
         detail = f"the mean weight is {weights.mean:.4g} and should be 1 (p-value beside the limit): " + (
@@ -44,13 +48,19 @@ def mean_weight_test(columns: Columns, weight: str) -> float:
     return 2 * (1 - NormalDist().cdf(abs(float(deviations.sum())) / spread))
 
 
-def tail_reasons(deviations: Floats, limits: Limits) -> Iterator[Reason]:
+def carried_by(deviations: Floats) -> float:
+    """Return how many equally heavy units would carry the same variance: (sum d^2)^2 / sum d^4 of (m,)
+    deviations d, and m where nothing deviates."""
+    squares = deviations**2
+    fourth = float((squares**2).sum())
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else float(len(deviations))
+
+
+def reward_reasons(deviations: Floats, limits: Limits) -> Iterator[Reason]:
     """Yield what speaks against an estimate, given how far each unit moves it."""
-    squares = float((deviations**2).sum())
-    carried = squares**2 / float((deviations**4).sum()) if squares > 0 else float(len(deviations))
-    if carried < limits.tail:
-        detail = "this many units carry the estimate's variance: its interval rests on them alone"
-        yield Reason("tail-weight", carried, limits.tail, detail)
+    if (carried := carried_by(deviations)) < limits.rare_reward:
+        detail = "rewards are so rare, or so far apart, that the estimate's variance rests on this many units"
+        yield Reason("rare-reward", carried, limits.rare_reward, detail)
 
 
 def support_reasons(behaviour: Floats, target: Floats, limits: Limits) -> Iterator[Reason]:

@@ -12,8 +12,12 @@ from shared.core.estimators.sequences.trajectories import Trajectories
 
 
 def one_step(*, models: bool = True) -> list[Estimator[Logged]]:
-    """Return the estimators of single decisions; without `models`, those that need no reward model."""
-    return [each for each in _offered("one_step") if models or not each.models_rewards]
+    """Return the estimators of single decisions, plain ones first and a family's members side by side.
+
+    Without `models`, only those that need no reward model.
+    """
+    offered = [each for each in _offered("one_step") if models or not each.models_rewards]
+    return sorted(offered, key=lambda each: (each.models_rewards, each.parameter is not None, each.name))
 
 
 def sequences() -> list[Estimator[Trajectories]]:

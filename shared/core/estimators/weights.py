@@ -7,7 +7,7 @@ import numpy as np
 
 from shared.core.arrays import Floats
 
-PER_OCTAVE = 2
+PER_OCTAVE = 4
 LOWEST, HIGHEST = -20, 40
 """Exponents of two between which the histogram tells weights apart."""
 BINS = (HIGHEST - LOWEST) * PER_OCTAVE
