@@ -18,6 +18,10 @@ _LEVEL = 3
 """Of zstd: a fifth of the wire's bytes; higher ones cost more than they save."""
 
 
+class Overtaken(RuntimeError):
+    """Another process has archived this partition meanwhile; nothing of what was to be added counts."""
+
+
 class Archive:
     """Parquet files at an address; see `names`. One process at a time writes a partition, any number read."""
 
@@ -64,9 +68,10 @@ class Archive:
         return position
 
     def commit(self, partition: int, first: int, following: int, frame: pl.DataFrame) -> list[Part]:
-        """Add the rewards at offsets [first, following), as `columns.decode` makes them. Raises OSError.
+        """Add the rewards at offsets [first, following), as `columns.decode` makes them.
 
         They count all together, at the moment in which the position's file appears.
+        Raises OSError, Overtaken.
         """
         known = tombstones.read(self.storage)
         parts = []
@@ -74,6 +79,11 @@ class Archive:
             part = Part(application, day, partition, first, following, rows.height)
             self.storage.write(part.name, to_parquet(rows))
             parts.append(part)
+        overtaken = self.positions().get(partition, 0) > first
+        if overtaken or not all(self.storage.exists(part.name) for part in parts):
+            for part in parts:
+                self.storage.remove(part.name)
+            raise Overtaken(f"partition {partition} was archived beyond {first} by another process")
         self.storage.write(position_name(partition, following), b"")
         self._forget_positions(partition, following)
         # A subject erased since `known` was read may not have been found in files that were not there yet.

@@ -1,6 +1,7 @@
 """Files below one address: a local folder, or whatever fsspec reaches (`s3://bucket/folder`, `memory://x`)."""
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,11 @@ class Storage:
         """The names of all files in `folder` and below it, sorted."""
         self._files.invalidate_cache()
         return sorted(name for name in self._found(folder) if not _is_scratch(name))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a file now."""
+        self._files.invalidate_cache()
+        return bool(self._files.exists(self._path(name)))
 
     def read(self, name: str) -> bytes:
         """A file's content. Raises FileNotFoundError."""
@@ -55,10 +61,11 @@ class Storage:
         except FileNotFoundError:
             return
 
-    def clear_scratch(self) -> None:
-        """Remove what writers that were killed left behind. Nobody may be writing meanwhile."""
+    def clear_scratch(self, older_than_s: float = 3600.0) -> None:
+        """Remove what writers that were killed left behind; younger files may be being written."""
         for name in [name for name in self._found("") if _is_scratch(name)]:
-            self.remove(name)
+            if time.time() - self._files.modified(self._path(name)).timestamp() >= older_than_s:
+                self.remove(name)
 
     def _found(self, folder: str) -> Iterator[str]:
         for path in self._files.find(self._path(folder) if folder else self._root):

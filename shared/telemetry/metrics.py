@@ -32,6 +32,8 @@ REQUEST_BUCKETS = (
 DELAY_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600, 1800, 3600, 21600, 86400, 604800)
 #: Seconds. Freshness is promised in hundreds of milliseconds.
 FRESHNESS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+#: Seconds. From a linear model to a language model.
+TRAINING_BUCKETS = (1, 5, 15, 60, 300, 900, 3600, 10_800, 43_200)
 #: Records, in powers of four: from a single record to a full fetch.
 BATCH_BUCKETS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536)
 
@@ -127,3 +129,14 @@ class Metrics:
         self.buffer_bytes = gauge("buffer_bytes", "bytes that wait for Kafka's acknowledgement")
         self.spool_records = gauge("spool_records", "decisions on disk that wait for Kafka")
         self.spool_bytes = gauge("spool_bytes", "size of the spool on disk")
+
+        self.archived = counter("archived_rewards", "rewards archived", "application")
+        self.archive_seconds = histogram("archive_seconds", "time to archive a batch", REQUEST_BUCKETS)
+        self.training_requests = gauge("training_requests", "requests to train that are not answered")
+        self.training_progress = gauge(
+            "training_progress", "share done of the training under way", "application"
+        )
+        self.trainings = counter("trainings", "requests to train answered", "application", "status")
+        self.training_seconds = histogram(
+            "training_seconds", "from a training's begin to its end", TRAINING_BUCKETS, "application"
+        )

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from shared.archive.archive import Archive
+from shared.archive.archive import Archive, Overtaken
 from shared.archive.columns import decode
 from shared.archive.names import Part, parse_part, parse_position, position_name
 from shared.archive.reading import NotArchived, archived, read_rewards
@@ -126,7 +126,7 @@ def test_a_writer_killed_at_any_change_leaves_every_reward_once(tmp_path: Path, 
             killed, archive = True, Archive(tmp_path)
             (tmp_path / "application=shop").mkdir(exist_ok=True)
             (tmp_path / "application=shop" / ".scratch-1").write_bytes(b"half")
-            archive.storage.clear_scratch()
+            archive.storage.clear_scratch(older_than_s=0)
             position = archive.recover(0) or 0
             assert all(part.next <= position for part in map(parse_part, archive.storage.names()) if part)
     assert killed
@@ -149,8 +149,10 @@ def test_what_two_writers_archived_counts_once(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     records = [reward(n) for n in range(9)]
     commit(archive, 0, 0, *records[:6])
-    commit(archive, 0, 2, *records[2:4])  # it had been paused, and did not know of the other
-    commit(archive, 0, 4, *records[4:9])
+    with pytest.raises(Overtaken, match="beyond 2 by another"):
+        commit(archive, 0, 2, *records[2:4])  # it had been paused, and did not know of the other
+    assert ids(archive) == [f"d-{n}" for n in range(6)]
+    commit(archive, 0, 6, *records[6:9])
     assert ids(archive) == [f"d-{n}" for n in range(9)]
     assert archive.recover(0) == 9
     assert ids(archive) == [f"d-{n}" for n in range(9)]

@@ -1,0 +1,213 @@
+"""Rewards from Kafka into the archive. Where to go on is read from file names, whatever the group says."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.trainer.settings import TrainerSettings
+from shared.applications.contract import Application
+from shared.archive.archive import Archive, Overtaken
+from shared.archive.columns import decode
+from shared.broker.settings import BrokerSettings
+from shared.telemetry.health import Health
+from shared.telemetry.metrics import Metrics, bounded
+
+GROUP, TOPIC = "trainer-archive", "rewards"
+FETCH_MS = 200
+FETCH_BYTES = 8 << 20
+RETRY_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class ForeignArchive(RuntimeError):
+    """The archive has offsets that the topic does not have yet: it is another cluster's."""
+
+
+@dataclass
+class Heap:
+    """Rewards of a partition that are read and not yet archived, from offset `first` up to `next`."""
+
+    first: int
+    next: int
+    since: float = 0.0
+    size: int = 0
+    values: list[bytes | None] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+
+
+class Archiver:
+    """Reads the partitions of `rewards` that its group gives it, and makes files of them."""
+
+    def __init__(
+        self,
+        settings: TrainerSettings,
+        broker: BrokerSettings,
+        archive: Archive,
+        applications: dict[str, Application],
+        metrics: Metrics,
+        health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings, self._broker, self._archive = settings, broker, archive
+        self._applications, self._metrics, self._monotonic = applications, metrics, monotonic
+        self._loop = health.loop("archive", limit=120.0)
+        self._heaps: dict[TopicPartition, Heap] = {}
+        self._wanted: list[Future[None]] = []
+        self._ready, self._failed = False, list[Exception]()
+        self._writing = asyncio.Lock()
+        health.check(
+            "archive", lambda: None if self._ready else "no partitions of rewards yet, or Kafka is away"
+        )
+
+    def flush(self) -> "Future[None]":
+        """Ask to archive all that the topic has now; from any thread."""
+        done: Future[None] = Future()
+        self._wanted.append(done)
+        return done
+
+    async def run(self) -> None:
+        """Archive until cancelled; Kafka may come and go. Raises ForeignArchive, OSError."""
+        while True:
+            consumer = self._consumer()
+            try:
+                await consumer.start()
+                consumer.subscribe([self._broker.topic(TOPIC)], listener=_Listener(self, consumer))
+                while True:
+                    await self._round(consumer)
+            except (KafkaError, Overtaken) as error:
+                log.warning("%s %s; trying again", type(error).__name__, error)
+            finally:
+                self._ready = False
+                self._heaps = {}
+                await consumer.stop()
+            await asyncio.sleep(RETRY_S)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **self._broker.aiokafka(),
+            group_id=self._broker.group(GROUP),
+            group_instance_id=self._settings.instance,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+
+    async def take(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> None:
+        """Go on where the archive ends. What goes wrong `run` raises, since Kafka's client would not."""
+        try:
+            async with self._writing:  # what this process is archiving still must not be taken for a leftover
+                await self._take(consumer, assigned)
+        except (KafkaError, OSError, ForeignArchive) as error:
+            self._failed.append(error)
+
+    async def _take(self, consumer: AIOKafkaConsumer, assigned: set[TopicPartition]) -> None:
+        ends = await consumer.end_offsets(list(assigned))
+        starts = await consumer.beginning_offsets(list(assigned))
+        for where in assigned:
+            position = await asyncio.to_thread(self._archive.recover, where.partition)
+            if position is not None and position > ends[where]:
+                raise ForeignArchive(
+                    f"{self._archive.storage.address} has rewards of {where.topic}-{where.partition} up to "
+                    f"offset {position}, the topic ends at {ends[where]}: name another STREAMWHEEL_ARCHIVE"
+                )
+            if position is not None and position < starts[where]:
+                log.warning(
+                    "rewards %d to %d of partition %d were deleted unarchived",
+                    position,
+                    starts[where],
+                    where.partition,
+                )
+            first = max(position or 0, starts[where])
+            consumer.seek(where, first)
+            self._heaps[where] = Heap(first, first)
+        self._ready = True
+
+    def leave(self) -> None:
+        """Forget what is read: whoever has the partitions next reads it again."""
+        self._heaps = {}
+
+    async def _round(self, consumer: AIOKafkaConsumer) -> None:
+        if self._failed:
+            raise self._failed.pop()
+        wanted, self._wanted = self._wanted, []
+        fetched = await consumer.getmany(timeout_ms=0 if wanted else FETCH_MS)
+        self._gather(fetched)
+        if wanted:
+            await self._catch_up(consumer)
+        for where, heap in list(self._heaps.items()):
+            if heap.next > heap.first and (wanted or self._full(heap)):
+                await self._archive_heap(consumer, where, heap)
+        for done in wanted:
+            done.set_result(None)
+        self._loop.beat()
+        await self._measure(consumer)
+
+    def _gather(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+        for where, records in fetched.items():
+            heap = self._heaps.get(where)
+            if heap is None or not records:
+                continue
+            if not heap.offsets:
+                heap.since = self._monotonic()
+            values = [record.value for record in records]
+            heap.values += values
+            heap.offsets += [record.offset for record in records]
+            heap.size += sum(len(value) for value in values if value is not None)
+            heap.next = heap.offsets[-1] + 1
+            self._metrics.records_in.labels(TOPIC).inc(len(records))
+
+    async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
+        """Read to where the partitions end now."""
+        ends = await consumer.end_offsets(list(self._heaps))
+        while any([await consumer.position(where) < ends[where] for where in list(self._heaps)]):
+            self._gather(await consumer.getmany(timeout_ms=FETCH_MS))
+
+    def _full(self, heap: Heap) -> bool:
+        chosen = self._settings
+        waited = self._monotonic() - heap.since >= chosen.flush_after.total_seconds()
+        return waited or heap.size >= chosen.flush_bytes or len(heap.values) >= chosen.flush_rewards
+
+    async def _archive_heap(self, consumer: AIOKafkaConsumer, where: TopicPartition, heap: Heap) -> None:
+        began = self._monotonic()
+        async with self._writing:
+            await asyncio.to_thread(self._store, where.partition, heap)
+        self._metrics.archive_seconds.observe(self._monotonic() - began)
+        if self._heaps.get(where) is heap:
+            self._heaps[where] = Heap(heap.next, heap.next)
+            await consumer.commit({where: heap.next})  # for those who look at lag; see `take`
+
+    def _store(self, partition: int, heap: Heap) -> None:
+        found = decode(heap.values, np.array(heap.offsets, np.int64), partition)
+        for reason, count in found.refused.items():
+            log.warning("%d rewards of partition %d cannot be archived: %s", count, partition, reason)
+            self._metrics.records_filtered.labels(TOPIC, reason).inc(count)
+        for part in self._archive.commit(partition, heap.first, heap.next, found.frame):
+            self._metrics.archived.labels(bounded(part.application, self._applications)).inc(part.rows)
+
+    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        for where, heap in self._heaps.items():
+            end = consumer.last_stable_offset(where)
+            lag = max(0, (end or 0) - heap.first)
+            self._metrics.lag_records.labels(TOPIC, where.partition).set(lag)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, archiver: Archiver, consumer: AIOKafkaConsumer) -> None:
+        self._archiver, self._consumer = archiver, consumer
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Called before a rebalance."""
+        self._archiver.leave()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Called after it."""
+        await self._archiver.take(self._consumer, assigned)
