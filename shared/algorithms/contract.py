@@ -104,6 +104,11 @@ class Declaration(Protocol):
         """JSON Schema of what the trained policy needs to decide."""
 
 
+def vector(width: int) -> dict[str, Any]:
+    """JSON Schema of a list of so many numbers."""
+    return {"type": "array", "items": {"type": "number"}, "minItems": width, "maxItems": width}
+
+
 def finite_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics as plain floats. Raises ValueError naming one that is not finite."""
     found = {name: float(value) for name, value in metrics.items()}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shared.algorithms.contract import PARAMETERS, Dataset
+from shared.algorithms.contract import PARAMETERS, Dataset, vector
 from shared.algorithms.rewards import COLUMNS, TABLE
 
 
@@ -46,15 +46,4 @@ LIBRARIES: Sequence[str] = ("numpy", "polars")
 def inputs(data: Dataset) -> Mapping[str, Any]:
     """A context of as many numbers as the data have."""
     width = len(data.tables[TABLE]["context"][0])
-    return {
-        "type": "object",
-        "properties": {
-            "context": {
-                "type": "array",
-                "items": {"type": "number"},
-                "minItems": width,
-                "maxItems": width,
-            }
-        },
-        "required": ["context"],
-    }
+    return {"type": "object", "properties": {"context": vector(width)}, "required": ["context"]}

@@ -8,6 +8,7 @@ import polars as pl
 from shared.algorithms.reading.attributes import pivoted
 from shared.algorithms.reading.decisions import rewards_of
 from shared.applications.contract import Application, FieldError
+from shared.applications.voice_assistant.reward import DISTURBED, MOST_DISTURBANCES, RATED, RESOLVED
 from shared.applications.voice_assistant.signals import Feedback, read_feedback
 from shared.applications.voice_assistant.variants import read_variants
 
@@ -72,10 +73,10 @@ def of_rewards(application: Application, rewards: pl.DataFrame) -> dict[str, pl.
     calls = pl.concat([rewards.select("time", "reward", variant="action"), who, part], how="horizontal")
     missing = pl.lit(None, pl.Float64)
     calls = calls.with_columns(
-        resolution=pl.col("resolution") / 0.6,
-        user_rating=pl.col("rating") / 0.2 * 2 + 3,
-        barge_in_count=pl.col("barge_in") / -0.1 * 3,
-        repeats=pl.col("repeats") / -0.1 * 3,
+        resolution=pl.col("resolution") / RESOLVED,
+        user_rating=pl.col("rating") / RATED * 2 + 3,
+        barge_in_count=-pl.col("barge_in") / DISTURBED * MOST_DISTURBANCES,
+        repeats=-pl.col("repeats") / DISTURBED * MOST_DISTURBANCES,
         duration_sec=missing,
         escalation=missing,
     )
