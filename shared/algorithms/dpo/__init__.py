@@ -1,0 +1,1 @@
+"""Direct preference optimisation of a language model with a low-rank adapter."""
