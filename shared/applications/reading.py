@@ -49,6 +49,11 @@ _MESSAGES = {
     "list_type": "must be a list",
     "dict_type": "must be an object",
     "model_type": "must be an object",
+    "less_than_equal": "must be at most {le}",
+    "greater_than_equal": "must be at least {ge}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
 }
 
 
@@ -68,4 +73,5 @@ def _message(model: type[BaseModel], found: ErrorDetails) -> str:
         return f"unknown field{hint}"
     if found["type"] == "literal_error":
         return f"must be one of {found['ctx']['expected'].replace(' or ', ', ')}"
-    return _MESSAGES.get(found["type"], found["msg"])
+    message = _MESSAGES.get(found["type"], found["msg"])
+    return message.format(**found.get("ctx", {})) if found["type"] in _MESSAGES else message

@@ -15,7 +15,7 @@ def row(kind: str, value: float | None = None, **attributes: float | str | None)
     named = [
         {
             "name": name,
-            "number": None if isinstance(each, str) else each,
+            "number": None if each is None or isinstance(each, str) else float(each),
             "text": each if isinstance(each, str) else None,
         }
         for name, each in attributes.items()

@@ -22,7 +22,7 @@ HIGHEST = 100.0
 """Traits run from 0 to this."""
 MOST_BINS = 100
 WIDTH = len(TRAITS) + len(CONTENT_TYPES) + len(MOODS) + 1 + len(TIMES_OF_DAY) + 1
-"""Numbers of a context's vector: 25."""
+"""Numbers of a context's vector: 24."""
 
 Trait = Annotated[Number, Field(ge=0, le=HIGHEST)]
 Bins = Annotated[int, Field(ge=1, le=MOST_BINS)]
