@@ -121,11 +121,12 @@ def _each(event: Callable[[Body], Event], bodies: list[Body]) -> list[Event]:
 
 def _interaction(body: InteractionBody, rules: Rules, now: int) -> dict[str, Any]:
     settings = rules.settings
-    _application(body.application, rules)
+    application = _application(body.application, rules)
     if body.type.startswith(RESERVED):
         raise FieldError("type", f"types that begin with {RESERVED} are reserved")
     if body.value is not None and abs(body.value) > settings.value_limit:
         raise FieldError("value", f"must be within ±{settings.value_limit:g}")
+    application.check_interaction(body.type, body.value, body.attributes)
     return {
         "decision_id": body.decision_id,
         "application": body.application,

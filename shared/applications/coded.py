@@ -1,8 +1,9 @@
 """An application whose reward is code; its other settings are those of any application."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,10 @@ class CodedApplication(GenericApplication):
         if not silent.any():
             return found
         return Rewards(np.where(silent, self.settings.reward.default, found.reward), found.components)
+
+    @abstractmethod
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """As in `Application.check_interaction`."""
 
     @abstractmethod
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:

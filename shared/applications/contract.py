@@ -93,6 +93,12 @@ class Application(Protocol):
         a decision's reward depends on its own rows (and its row of `decisions`) only.
         """
 
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """Refuse an interaction over HTTP that `reward` could not count.
+
+        Raises `FieldError` naming `type`, `value` or `attributes.<name>`.
+        """
+
     def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Interactions, with the keys of `INTERACTION_COLUMNS`, of one line of `streamwheel reward`.
 

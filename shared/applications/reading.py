@@ -1,5 +1,6 @@
 """JSON from outside to typed records: strict types, unknown fields refused, each problem by its field."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -65,6 +66,12 @@ def validated(model: type[M], document: Any, prefix: str = "") -> M:
         found = error.errors(include_url=False)[0]
         location = [*([prefix] if prefix else []), *found["loc"]]
         raise FieldError(dotted(location), _message(model, found)) from error
+
+
+def one_of(kind: str, known: Collection[str]) -> None:
+    """Refuse an interaction's type that is none of those. Raises `FieldError`."""
+    if kind not in known:
+        raise FieldError("type", f"must be one of {', '.join(known)}")
 
 
 def _message(model: type[BaseModel], found: ErrorDetails) -> str:

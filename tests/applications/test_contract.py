@@ -20,6 +20,8 @@ from shared.applications.registry import load
 APPLICATIONS = load()
 FOLDERS = Path(shared.applications.__file__).parent
 SCHEMA = pl.Schema(INTERACTION_COLUMNS)
+FLAGS = {"resolution", "handover", "escalation"}
+"""Attributes that are true or false in JSON and 1 or 0 in the stream."""
 
 
 def cases(name: str) -> Mapping[str, Any]:
@@ -33,7 +35,7 @@ def golden(kind: str) -> list[Any]:
 
 def _golden(kind: str) -> Iterator[Any]:
     for name, application in APPLICATIONS.items():
-        for i, case in enumerate(cases(name)[kind]):
+        for i, case in enumerate(cases(name).get(kind, [])):
             yield pytest.param(application, case, id=f"{name}-{kind}-{i}")
 
 
@@ -62,6 +64,23 @@ def test_refused_context_names_the_field(application: Application, case: dict[st
     with pytest.raises(FieldError) as refused:
         application.featurise(case["context"])
     assert refused.value.field == case["field"]
+
+
+@pytest.mark.parametrize(("application", "case"), golden("refused_interactions"))
+def test_refused_interaction_names_the_field(application: Application, case: dict[str, Any]) -> None:
+    told = case["interaction"]
+    with pytest.raises(FieldError) as refused:
+        application.check_interaction(told["type"], told.get("value"), told.get("attributes", {}))
+    assert refused.value.field == case["field"]
+
+
+@every_application
+def test_what_a_line_says_can_be_said_over_http(application: Application) -> None:
+    for case in cases(application.name)["rewards"]:
+        for read in application.read_line(case["line"]):
+            named = {each["name"]: each["text"] or each["number"] for each in read["attributes"]}
+            flags = {name: bool(named[name]) for name in FLAGS & named.keys()}
+            application.check_interaction(read["type"], read["value"], named | flags)
 
 
 @every_application

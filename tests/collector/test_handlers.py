@@ -231,3 +231,10 @@ def test_what_is_no_json_is_refused(body: bytes) -> None:
     with pytest.raises(Refused) as refused:
         parse(body)
     assert refused.value.status == 400
+
+
+def test_what_an_application_could_not_count_is_refused_by_its_attribute() -> None:
+    told = interaction(application="voice_assistant", type="feedback", value=None)
+    good, bad = ({**told, "attributes": {"user_rating": stars}} for stars in (5, 9))
+    assert len(read_interactions(good)) == 1
+    assert refusals(read_interactions, good, bad) == [(1, "attributes.user_rating")]

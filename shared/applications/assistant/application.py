@@ -8,14 +8,14 @@ import numpy as np
 import polars as pl
 
 from shared.applications.assistant import reward
-from shared.applications.assistant.feedback import read_feedback
+from shared.applications.assistant.feedback import Texts, read_feedback
 from shared.applications.assistant.sampling import Variant, Variants, read_variants
 from shared.applications.attributes import attribute
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector
 from shared.applications.files import SettingsError, read
 from shared.applications.hashing import hashed, words
-from shared.applications.reading import Record, Text, validated
+from shared.applications.reading import Record, Text, one_of, validated
 from shared.applications.settings import ApplicationSettings
 
 HASHED = 16
@@ -57,6 +57,15 @@ class Assistant(CodedApplication):
         if action not in self.variants.variants:
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.variants.variants)}")
         return self.variants.variants[action]
+
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """Feedback: a rating with its stars as the value, a correction with its text. Raises `FieldError`."""
+        one_of(kind, [*reward.FEEDBACK, reward.RATING])
+        texts = validated(Texts, attributes, "attributes")
+        if kind == reward.RATING and value not in reward.STARS:
+            raise FieldError("value", "must be a rating: 1, 2, 3, 4 or 5")
+        if kind == "correction" and texts.correction is None:
+            raise FieldError("attributes.correction", "missing")
 
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""

@@ -43,6 +43,15 @@ class Feedback(Record):
         }
 
 
+class Texts(Record):
+    """The attributes of feedback in the stream; `metadata` is JSON."""
+
+    query: Text | None = None
+    response: Text | None = None
+    correction: Text | None = None
+    metadata: Text | None = None
+
+
 @dataclass(frozen=True)
 class Pair:
     """A preference: for the query, `chosen` is better than `rejected`."""

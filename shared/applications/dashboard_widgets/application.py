@@ -13,11 +13,11 @@ from shared.applications.attributes import attribute
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector
 from shared.applications.dashboard_widgets import reward
-from shared.applications.dashboard_widgets.entries import Domains, Entities, Name, read_rating
+from shared.applications.dashboard_widgets.entries import Domains, Entities, Name, Told, read_rating
 from shared.applications.dashboard_widgets.prompts import SCENARIOS, widget_prompt
 from shared.applications.files import SettingsError, read
 from shared.applications.hashing import hashed, words
-from shared.applications.reading import Id, Record, Text, validated
+from shared.applications.reading import Id, Record, Text, one_of, validated
 from shared.applications.settings import ApplicationSettings
 
 QUESTION_WIDTH, INTENT_WIDTH = 24, 8
@@ -68,6 +68,11 @@ class DashboardWidgets(CodedApplication):
         read = validated(Context, context, "context")
         return widget_prompt(read.question, read.domains, read.entities, self.actions)
 
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """A rating. Raises `FieldError`."""
+        one_of(kind, [reward.RATING])
+        validated(Told, attributes, "attributes")
+
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""
         return reward.evaluate(interactions, owner, n)
@@ -77,7 +82,7 @@ class DashboardWidgets(CodedApplication):
         given = read_rating(line).model_dump(exclude_none=True)
         texts = {k: v if isinstance(v, str) else orjson.dumps(v).decode() for k, v in given.items()}
         attributes = [attribute(name, text, name) for name, text in texts.items()]
-        return [{"type": "rating", "value": None, "attributes": attributes}]
+        return [{"type": reward.RATING, "value": None, "attributes": attributes}]
 
 
 def applications() -> Iterator[DashboardWidgets]:

@@ -73,6 +73,16 @@ class Rating(Record):
     notes: Text | None = None
 
 
+class Told(Record):
+    """The attributes of a rating in the stream; `tags` is JSON."""
+
+    rating: Literal["up", "down"]
+    entry_id: Id | None = None
+    fixture: Name | None = None
+    tags: Text | None = None
+    notes: Text | None = None
+
+
 @dataclass(frozen=True)
 class Rated:
     """An entry and its latest rating."""

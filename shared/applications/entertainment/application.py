@@ -10,11 +10,11 @@ from shared.applications.attributes import attribute
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, Indices, Rewards, Vector
 from shared.applications.entertainment import reward
-from shared.applications.entertainment.line import read_line
+from shared.applications.entertainment.line import Facts, read_line
 from shared.applications.entertainment.state import WIDTH, Context, StateSettings, read_state_settings
 from shared.applications.entertainment.strategies import Strategies, read_strategies
 from shared.applications.files import SettingsError, read
-from shared.applications.reading import validated
+from shared.applications.reading import one_of, validated
 from shared.applications.settings import ApplicationSettings
 
 
@@ -42,6 +42,11 @@ class Entertainment(CodedApplication):
     def parameters(self, action: str) -> dict[str, Any]:
         """What an action tells the recommender. Raises `FieldError`."""
         return self.strategies.parameters(action)
+
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """A type of the input line, and its other fields as attributes. Raises `FieldError`."""
+        one_of(kind, reward.INTERACTIONS)
+        validated(Facts, attributes, "attributes")
 
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""

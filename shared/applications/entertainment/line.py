@@ -12,14 +12,19 @@ from shared.applications.reading import Number, Record, validated
 Mood = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class Interaction(Record):
-    """One interaction."""
+class Facts(Record):
+    """What may be known of an interaction beside its type."""
 
-    interaction_type: Literal["like", "dislike", "complete", "skip", "share", "play", "view"]
     completion_percentage: Annotated[Number, Field(ge=0, le=100)] | None = None
     mood_before: Mood | None = None
     mood_after: Mood | None = None
     duration_seconds: Annotated[Number, Field(ge=0)] | None = None
+
+
+class Interaction(Facts):
+    """One interaction."""
+
+    interaction_type: Literal["like", "dislike", "complete", "skip", "share", "play", "view"]
 
     def row(self) -> dict[str, Any]:
         """As the stream has it: `interaction_type` is the type, all else attributes."""

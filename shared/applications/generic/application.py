@@ -94,6 +94,9 @@ class GenericApplication:
         clipped = found if chosen.clip is None else np.clip(found, *chosen.clip)
         return Rewards(clipped, {chosen.aggregation: found})
 
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """Any type may have a value; one without is left out of the aggregation."""
+
     def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
         """`{"interactions": [{"type", "value"?, "attributes"?}, …]}`."""
         if unknown := sorted(line.keys() - {"interactions"}):

@@ -9,8 +9,9 @@ import polars as pl
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, FieldError, Indices, Numbers, Rewards, Vector
 from shared.applications.files import SettingsError, read
+from shared.applications.reading import Record, one_of, validated
 from shared.applications.search_ranking import reward
-from shared.applications.search_ranking.log import read_log
+from shared.applications.search_ranking.log import NONE, Acted, read_log
 from shared.applications.search_ranking.state import FEATURES, read_state
 from shared.applications.search_ranking.weights import Presets, normalised, read_presets
 from shared.applications.settings import ApplicationSettings
@@ -41,6 +42,11 @@ class SearchRanking(CodedApplication):
         if action not in self.presets.presets:
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.presets.presets)}")
         return normalised(self.presets.presets[action])
+
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """What was done with the product of a rank, or that nothing was done. Raises `FieldError`."""
+        one_of(kind, [*reward.VALUES, NONE])
+        validated(Record if kind == NONE else Acted, attributes, "attributes")
 
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""

@@ -14,6 +14,9 @@ from shared.applications.search_ranking.weights import read_weights
 MOST_RANKS = 10_000
 """Products of one ranking."""
 
+NONE = "none"
+"""The type of an interaction that says that nothing was done."""
+
 UserAction = Literal["click", "wishlist", "cart", "purchase", "none"]
 Price = Annotated[Number, Field(ge=0, le=1e9)]
 Rank = Annotated[Whole, Field(ge=1, le=MOST_RANKS)]
@@ -35,6 +38,15 @@ class Outcomes(Record):
     user_action: UserAction
     purchased_ranks: Annotated[list[Rank], Field(max_length=MOST_RANKS)] | None = None
     purchased_total_value: Price | None = None
+
+
+class Acted(Record):
+    """The attributes of an interaction with a product."""
+
+    rank: Rank
+    price: Price | None = None
+    product_id: ProductId | None = None
+    category: str | None = None
 
 
 class LoggedState(Record):
@@ -60,7 +72,7 @@ class SearchLog(Record):
     @property
     def ranks(self) -> list[int]:
         """The ranks that count: none where nothing was done."""
-        return [] if self.outcomes.user_action == "none" else (self.outcomes.purchased_ranks or [])
+        return [] if self.outcomes.user_action == NONE else (self.outcomes.purchased_ranks or [])
 
     def price(self, rank: int) -> float | None:
         """Price of the product at a rank; None where it is not known."""
@@ -68,10 +80,10 @@ class SearchLog(Record):
         return known[rank - 1].price if rank <= len(known) else None
 
     def rows(self) -> list[dict[str, Any]]:
-        """As the stream has it: one interaction for each rank, or one without a rank."""
+        """As the stream has it: one interaction for each rank, or one of type none."""
         kind = self.outcomes.user_action
         rows = [_row(kind, {"rank": rank, "price": self.price(rank)}) for rank in self.ranks]
-        return rows or [_row(kind, {})]
+        return rows or [_row(NONE, {})]
 
 
 def read_log(line: Values) -> SearchLog:

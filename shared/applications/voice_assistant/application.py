@@ -10,11 +10,21 @@ from shared.applications.attributes import attribute
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, Indices, Rewards
 from shared.applications.files import SettingsError, read
-from shared.applications.reading import validated
+from shared.applications.reading import one_of, validated
 from shared.applications.settings import ApplicationSettings
 from shared.applications.voice_assistant import reward
-from shared.applications.voice_assistant.signals import Call, Feedback, anonymous, hour, read_feedback
+from shared.applications.voice_assistant.signals import (
+    Call,
+    Feedback,
+    Signals,
+    anonymous,
+    hour,
+    read_feedback,
+)
 from shared.applications.voice_assistant.variants import Slots, Variants, read_variants
+
+FEEDBACK = "feedback"
+"""The type of interactions."""
 
 
 class VoiceAssistant(CodedApplication):
@@ -43,6 +53,11 @@ class VoiceAssistant(CodedApplication):
             found["hour"] = hour(call.ts)
         return [attribute(name, value, f"context.{name}") for name, value in found.items()]
 
+    def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
+        """Feedback with signals as attributes. Raises `FieldError`."""
+        one_of(kind, [FEEDBACK])
+        validated(Signals, attributes, "attributes")
+
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""
         return reward.evaluate(interactions, owner, n)
@@ -53,7 +68,7 @@ class VoiceAssistant(CodedApplication):
         prefix, signals = ("signals.", read.signals) if isinstance(read, Feedback) else ("", read)
         given = signals.model_dump(exclude_none=True)
         attributes = [attribute(name, value, prefix + name) for name, value in given.items()]
-        return [{"type": "feedback", "value": None, "attributes": attributes}]
+        return [{"type": FEEDBACK, "value": None, "attributes": attributes}]
 
 
 def applications() -> Iterator[VoiceAssistant]:
