@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from services.trainer.api import Office, create_app
 from services.trainer.archiver import Archiver
+from services.trainer.keeping import Keeper
 from services.trainer.service import Trainer
 from services.trainer.settings import TrainerSettings
 from shared.applications.files import SettingsError
@@ -87,10 +88,12 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
         new_id=lambda: str(uuid4()),
     )
 
+    keeper = Keeper(settings, applications, archive, lambda: trainer.leads, office.publish, clock, health)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await producer.start()
-        tasks = [asyncio.create_task(parts.work(archiver.run()), name="archive")]
+        tasks = [asyncio.create_task(parts.work(each)) for each in (archiver.run(), keeper.run())]
         thread = parts.thread(trainer)
         thread.start()
         yield

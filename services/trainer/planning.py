@@ -12,7 +12,7 @@ from shared.algorithms.parameters import ParameterError, chosen, to_document
 from shared.algorithms.registry import for_application
 from shared.applications.contract import Application
 from shared.archive.archive import Archive
-from shared.archive.reading import archived
+from shared.archive.reading import NotArchived, archived, parts_of
 from shared.wire.training import Candidate, Span, Trigger
 
 DAY_MS = timedelta(days=1) // timedelta(milliseconds=1)
@@ -91,7 +91,11 @@ def choose_data(trigger: Trigger, made: Plan, archive: Archive, last: Candidate 
     previous = last if made.incremental and not trigger.data else None
     if previous is not None:
         spans = tuple(_unseen(spans, previous.lineage))
-    if not spans:
+    try:
+        parts = parts_of(archive, trigger.application, spans, decided_from)
+    except NotArchived as error:
+        raise Refused("data", str(error)) from error
+    if not parts:
         what = "no rewards that the last candidate has not seen" if previous else "no rewards"
         since = f" of decisions since {made.days:g} days" if made.days else ""
         raise Refused("", f"{what} of {trigger.application} are archived{since}")

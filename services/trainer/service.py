@@ -32,6 +32,8 @@ from shared.wire.codec import WireError
 from shared.wire.training import Candidate, Trigger, read_trigger
 
 POLL_MS = 100
+SESSION_MS = 10_000
+"""After so long without a sign of life, the requests go to another trainer."""
 RETRY_S = 1.0
 """After Kafka could not be reached."""
 LOST_S = 60.0
@@ -110,6 +112,7 @@ class Trainer:
             **self._broker.kafka_python(),
             group_id=self._broker.group(GROUP),
             group_instance_id=self._settings.instance,
+            session_timeout_ms=SESSION_MS,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",

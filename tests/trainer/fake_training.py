@@ -29,6 +29,7 @@ def main() -> None:
     threading.Thread(target=ends_with_parent, daemon=True).start()
     orders = json.loads(Path(sys.argv[1]).read_text())
     folder, name = Path(os.environ["FAKE_TRAINING"]), orders["application"]
+    (folder / f"{name}.pid").write_text(str(os.getpid()))
     begun = folder / f"{name}.begun"
     with begun.open("a") as file:
         file.write(json.dumps(orders) + "\n")
