@@ -10,6 +10,7 @@ SERVICES = ("collector", "decisions", "reward-calculator", "learner")
 OFFSETS = {
     "collector": 1,
     "decisions": 2,
+    "trainer": 4,
     "reward-calculator": 6,
     "learner": 7,
     "broker": 9,

@@ -12,7 +12,14 @@ import traceback
 
 import typer
 
-from shared.cli import commands_data, commands_evaluate, commands_loop, commands_training, commands_work
+from shared.cli import (
+    commands_data,
+    commands_evaluate,
+    commands_loop,
+    commands_trainer,
+    commands_training,
+    commands_work,
+)
 from shared.cli.output import BAD_USAGE, FAILED, say
 
 app = typer.Typer(
@@ -23,7 +30,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (commands_loop, commands_data, commands_work, commands_training, commands_evaluate):
+for module in (
+    commands_loop,
+    commands_data,
+    commands_work,
+    commands_training,
+    commands_trainer,
+    commands_evaluate,
+):
     module.register(app)
 
 

@@ -56,7 +56,7 @@ def look(folder: StateFolder) -> LoopStatus:
         return LoopStatus(str(folder.path), supervisor, [])
     addresses = Addresses(description["port_base"], description["external_broker"])
     pids = {name: process.pid for name, process in folder.recorded().items()}
-    with httpx.Client(timeout=ASK_S, headers=_key()) as client:
+    with httpx.Client(timeout=ASK_S, headers=api_key()) as client:
         processes = [
             _broker(addresses, pids, description["restarts"]),
             *(_service(name, addresses, pids, description["restarts"], client) for name in SERVICES),
@@ -64,7 +64,8 @@ def look(folder: StateFolder) -> LoopStatus:
     return LoopStatus(str(folder.path), supervisor, processes)
 
 
-def _key() -> dict[str, str]:
+def api_key() -> dict[str, str]:
+    """The header that carries the first of STREAMWHEEL_API_KEYS, if there are any."""
     keys = os.environ.get("STREAMWHEEL_API_KEYS", "")
     return {"X-API-Key": keys.split(",")[0].strip()} if keys.strip() else {}
 
