@@ -1,0 +1,1 @@
+"""Training data from the applications' simulators, for benchmarks and tests: the truth is known."""

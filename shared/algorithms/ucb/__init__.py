@@ -1,0 +1,1 @@
+"""Upper confidence bounds over the states of listeners."""
