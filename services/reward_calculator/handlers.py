@@ -105,7 +105,7 @@ class Handlers:
         self.applications = list(applications.values())
         self.windows = [window(a) for a in self.applications]
         self._partitions = partitions
-        self._codes = {a.name: n for n, a in enumerate(self.applications)}
+        self._names = pl.Enum(list(applications))
         self._widths = np.array([a.context_width for a in self.applications] or [0], np.int64)
 
     def decisions(self, records: Records) -> tuple[Decisions | None, Sifted]:
@@ -190,9 +190,9 @@ class Handlers:
         return [i.encode() for i in emission.decision_ids], values
 
     def _application_codes(self, frame: pl.DataFrame) -> Ints:
-        names = frame["application"]
-        codes = names.replace_strict(self._codes, default=-1, return_dtype=pl.Int64)
-        return codes.to_numpy()
+        codes = frame["application"].cast(self._names, strict=False).to_physical().to_numpy()
+        found: Ints = np.nan_to_num(codes, nan=-1).astype(np.int64)  # nulls make it floats
+        return found
 
     def _sift(
         self, records: Records, columns: Columns, checks: Mapping[str, NDArray[np.bool_]]

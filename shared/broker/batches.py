@@ -80,7 +80,8 @@ def create_app(
     instance: str | None = None,
     max_records: int = 20_000,
     max_partition_bytes: int = 1 << 20,
-    max_wait_ms: int = 50,
+    min_bytes: int = 64 << 10,
+    max_wait_ms: int = 25,
     buffered_batches: int = 16,
     commit_seconds: float = 0.5,
     session_ms: int = 10_000,
@@ -96,8 +97,9 @@ def create_app(
     With `empty_batches` an agent also gets batches without records, when only transaction markers or aborted
     records were read, so that `next_offset` reaches the end of the log. `instance` names this worker among
     the group's: restarted within `session_ms` it takes up its partitions at once. `max_records` limits a
-    fetch over all partitions, `max_partition_bytes` each partition's share (one larger record still comes),
-    `buffered_batches` how many wait for the agents before no more are fetched.
+    fetch over all partitions, `max_partition_bytes` each partition's share (one larger record still comes);
+    Kafka answers once it has `min_bytes`, or after `max_wait_ms` with what there is, so a trickle costs few
+    fetches. `buffered_batches` limits how many wait for the agents before no more are fetched.
     """
     app = BatchApp(
         settings.group(name),
@@ -126,6 +128,7 @@ def create_app(
         "partition_assignment_strategy": [RangePartitionAssignor],
         "max_poll_records": max_records,
         "max_partition_fetch_bytes": max_partition_bytes,
+        "fetch_min_bytes": min_bytes,
         "fetch_max_wait_ms": max_wait_ms,
         "max_poll_interval_ms": MAX_POLL_MS,
         "rebalance_timeout_ms": REBALANCE_MS,

@@ -105,6 +105,9 @@ class EmbeddedBroker:
             str(JAVA),
             f"-Xms{self.heap_mb // 2}m",
             f"-Xmx{self.heap_mb}m",
+            # A broker beside its clients on a small machine: the optimising compiler would take more of the
+            # processors in the first minutes than its code gives back.
+            "-XX:TieredStopAtLevel=1",
             "-XX:+UseG1GC",
             "-XX:MaxGCPauseMillis=20",
             "-XX:+ExitOnOutOfMemoryError",

@@ -83,6 +83,8 @@ def server_properties(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
         "share.coordinator.state.topic.min.isr": in_sync,
         # A worker that joins or dies is noticed within seconds, not after Kafka's 3 s and 6 s.
         "group.initial.rebalance.delay.ms": 0,
+        # Nothing gathers: every transaction commits offsets, and would wait for Kafka's 5 ms twice.
+        "group.coordinator.append.linger.ms": 0,
         "group.min.session.timeout.ms": 1000,
         # A killed node may register again once its session has ended.
         "broker.session.timeout.ms": 3000,

@@ -18,6 +18,9 @@ from shared.broker.settings import BrokerSettings
 TRANSACTION_TIMEOUT_MS = 60_000
 """After so long without an end the broker aborts a transaction, and readers go on."""
 
+RETRY_MS = 10
+"""Between attempts. A transaction waits until the broker has ended the one before, about as long as this."""
+
 STOP_S = 5.0
 """How long closing waits for what is under way when Kafka does not answer."""
 
@@ -60,7 +63,12 @@ class Transaction:
             await self._ship(batch, topic, partition)
 
     async def offsets(self, group: str, offsets: Mapping[TopicPartition, OffsetAndMetadata | int]) -> None:
-        """Commit a consumer group's offsets with the transaction."""
+        """Commit a consumer group's offsets with the transaction.
+
+        What was sent is waited for: a broker that verifies a batch while offsets are being added refuses it,
+        and the batch is tried again later.
+        """
+        await self._delivered()
         await self._producer.send_offsets_to_transaction(dict(offsets), group)
 
     async def _ship(self, batch: Any, topic: str, partition: int) -> None:
@@ -70,7 +78,8 @@ class Transaction:
         self._deliveries.append(delivery)
 
     async def _delivered(self) -> None:
-        for delivery in self._deliveries:
+        deliveries, self._deliveries = self._deliveries, []
+        for delivery in deliveries:
             await delivery
 
 
@@ -89,6 +98,7 @@ class PartitionWriter:
             transactional_id=self._id,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             max_batch_size=MAX_BATCH_BYTES,
+            retry_backoff_ms=RETRY_MS,
         )
         try:
             await producer.start()

@@ -52,6 +52,7 @@ def _broker(addresses: Addresses, folder: StateFolder) -> Spec:
 
 def _service(name: str, addresses: Addresses, folder: StateFolder, applications: Path | None) -> Spec:
     environment = {
+        "POLARS_MAX_THREADS": "1",  # batches are small: handing them to threads costs more than it gains
         "STREAMWHEEL_BROKER": addresses.broker,
         "STREAMWHEEL_BROKER_SECURITY": addresses.broker_settings.broker_security,
         "STREAMWHEEL_HOST": HOST,

@@ -30,9 +30,9 @@ from shared.cli.running import running
 
 LINEAR_RATE, OPTDIGITS_RATE = 1_000, 150
 """Decisions per second."""
-BATCH = 25
+BATCH = 50
 """Decisions of a request to the batch endpoint, and interactions of the one that follows it."""
-WARM_S, MEASURED_S = 8.0, 25.0
+WARM_S, MEASURED_S = 20.0, 25.0
 REST_S = 30.0
 """How long after the last interaction it must be learnt."""
 LOOK_S = 0.1
