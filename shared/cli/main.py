@@ -15,6 +15,7 @@ import typer
 from shared.cli import (
     commands_data,
     commands_evaluate,
+    commands_export,
     commands_loop,
     commands_trainer,
     commands_training,
@@ -37,6 +38,7 @@ for module in (
     commands_training,
     commands_trainer,
     commands_evaluate,
+    commands_export,
 ):
     module.register(app)
 
