@@ -12,8 +12,6 @@ from shared.applications.dashboard_widgets.prompts import fixture_prompt, widget
 from shared.applications.reading import Id, Record, Text, validated
 from shared.core.draw import uniform
 
-MIN_SAMPLES = 50
-"""Pairs that a training needs."""
 MAX_PAIRS_PER_QUESTION = 10
 """Fixture pairs of one question and scenario: the product of likes and dislikes would drown the others."""
 EVAL_SHARE = 0.1

@@ -13,8 +13,6 @@ from shared.applications.reading import Count, Number, Rating, Record, validated
 Agent = Literal["TOM", "TOM_v1", "TOM_v2"]
 Profile = Literal["kfz", "it", "sales", "support", "general"]
 
-KEEP_DAYS = 90
-"""For how many days stored events are kept."""
 DIGITS = 16
 """Hex digits of a call's digest that stand for it."""
 
