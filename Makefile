@@ -42,9 +42,11 @@ lint: install  ## ruff and mypy strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(PEERS)/.installed: deploy/benchmarks/requirements.lock
+# obp's estimators run on any Python 3, though its package asks for an older one, and need only what is there.
+$(PEERS)/.installed: deploy/benchmarks/requirements.lock deploy/benchmarks/obp.lock
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/benchmarks/requirements.lock
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --ignore-requires-python -r deploy/benchmarks/obp.lock
 	@touch $@
 
 bench-install: install $(PEERS)/.installed  ## install the peers that benchmarks measure beside Streamwheel

@@ -117,7 +117,10 @@ def _judgements(
             bootstrap.value(difference),
             bootstrap.interval(difference, settings.alpha),
             summary.rows,
-            [*common, *reward_reasons(bootstrap.deviations(target), settings.limits)],
+            [
+                *common,
+                *reward_reasons(bootstrap.deviations(target), bootstrap.value(target), settings.limits),
+            ],
         )
 
     number = settings.baseline

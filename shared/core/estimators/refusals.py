@@ -10,6 +10,9 @@ from shared.core.estimators.bootstrap import Columns
 from shared.core.estimators.limits import Limits, Reason
 from shared.core.estimators.weights import Weights
 
+ROUNDING = 1e-9
+"""Deviations below this share of their scale come from the order of additions."""
+
 
 def weight_reasons(weights: Weights, columns: Columns, weight: str, limits: Limits) -> Iterator[Reason]:
     """Yield what speaks against weights; `weight` names their sums in `columns`."""
@@ -24,7 +27,8 @@ def weight_reasons(weights: Weights, columns: Columns, weight: str, limits: Limi
         detail = f"one decision, of weight {weights.largest:.4g}, has this share of all weight"
         yield Reason("maximum-weight", weights.largest_share, limits.largest_share, detail)
     deviations = columns[weight] - weights.mean * columns["rows"]
-    if (carried := carried_by(deviations)) < limits.tail_weight:
+    carried = carried_by(deviations, weights.mean)
+    if 0 < carried < limits.tail_weight:
         detail = "the variance of the weights rests on this many units: intervals would miss what is rarer"
         yield Reason("tail-weight", carried, limits.tail_weight, detail)
     p, distance = mean_weight_test(columns, weight), abs(weights.mean - 1)
@@ -48,17 +52,21 @@ def mean_weight_test(columns: Columns, weight: str) -> float:
     return 2 * (1 - NormalDist().cdf(abs(float(deviations.sum())) / spread))
 
 
-def carried_by(deviations: Floats) -> float:
+def carried_by(deviations: Floats, scale: float) -> float:
     """Return how many equally heavy units would carry the same variance: (sum d^2)^2 / sum d^4 of (m,)
-    deviations d, and m where nothing deviates."""
-    squares = deviations**2
+    deviations d; zero where nothing deviates by more than rounding at that scale."""
+    squares = np.where(np.abs(deviations) > ROUNDING * abs(scale), deviations, 0.0) ** 2
     fourth = float((squares**2).sum())
-    return float(squares.sum()) ** 2 / fourth if fourth > 0 else float(len(deviations))
+    return float(squares.sum()) ** 2 / fourth if fourth > 0 else 0.0
 
 
-def reward_reasons(deviations: Floats, limits: Limits) -> Iterator[Reason]:
-    """Yield what speaks against an estimate, given how far each unit moves it."""
-    if (carried := carried_by(deviations)) < limits.rare_reward:
+def reward_reasons(deviations: Floats, value: float, limits: Limits) -> Iterator[Reason]:
+    """Yield what speaks against an estimate of that value, given how far each unit moves it.
+
+    Rewards that do not vary at all speak against it too: an interval of no width would claim that the log,
+    in which something never happened, shows that it never will.
+    """
+    if (carried := carried_by(deviations, value)) < limits.rare_reward:
         detail = "rewards are so rare, or so far apart, that the estimate's variance rests on this many units"
         yield Reason("rare-reward", carried, limits.rare_reward, detail)
 

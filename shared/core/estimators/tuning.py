@@ -21,9 +21,10 @@ def ratio(estimator: Estimator[Logged], columns: Columns) -> Statistic:
 
 
 def choose(family: Sequence[Estimator[Logged]], columns: Columns) -> Estimator[Logged]:
-    """Return the member with the least variance + squared bias (Su, Srinath and Krishnamurthy 2020 discuss
-    why both must be estimated). The member with the largest parameter changes no weight, so the bias of
-    another is its distance from that one, plus the distance's own standard error, to be careful.
+    """Return the member with the least variance + squared bias.
+
+    The member with the largest parameter changes no weight, so the bias of another is its distance from that
+    one; the distance's own variance is taken off its square, which is otherwise too large by as much.
     """
     if len(family) == 1:
         return family[0]
@@ -34,8 +35,8 @@ def choose(family: Sequence[Estimator[Logged]], columns: Columns) -> Estimator[L
     def error(each: Estimator[Logged]) -> float:
         influence = _influence(each, columns)
         apart = abs(float(columns[numerator(each)].sum() - columns[numerator(unbiased)].sum())) / rows
-        unsure = float(np.sqrt(((influence - reference) ** 2).sum()))
-        return float((influence**2).sum()) + (apart + unsure) ** 2
+        chance = float(((influence - reference) ** 2).sum())
+        return float((influence**2).sum()) + max(0.0, apart**2 - chance)
 
     return min(family, key=error)
 

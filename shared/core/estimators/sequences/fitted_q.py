@@ -43,13 +43,16 @@ class FittedQ:
         following = np.zeros_like(features)
         before = np.flatnonzero(~log.last)
         following[before] = _expand(log.target_probabilities[before + 1], log.state[before + 1])
+        known = before if log.cut else slice(None)
+        features, following, reward = features[known], following[known], log.reward[known]
         curvature = features.T @ features + self.ridge * np.eye(actions * width)
-        moment = np.linalg.solve(curvature, features.T @ log.reward)
+        moment = np.linalg.solve(curvature, features.T @ reward)
         carry = log.discount * np.linalg.solve(curvature, features.T @ following)
         coefficients = moment
         for _ in range(self.iterations):
-            after = moment + carry @ coefficients
-            change, scale = np.abs(after - coefficients).max(), max(1.0, np.abs(after).max())
+            with np.errstate(over="ignore", invalid="ignore"):
+                after = moment + carry @ coefficients
+                change, scale = np.abs(after - coefficients).max(), max(1.0, np.abs(after).max())
             coefficients = after
             if not np.isfinite(change):
                 break
@@ -60,7 +63,9 @@ class FittedQ:
 
 def _expand(shares: Floats, state: Floats) -> Floats:
     """(n, k) and (n, d) to (n, k d): the state under each action, times that action's share."""
-    return np.asarray((shares[:, :, None] * state[:, None, :]).reshape(len(state), -1))
+    return np.asarray(
+        (shares[:, :, None] * state[:, None, :]).reshape(len(state), shares.shape[1] * state.shape[1])
+    )
 
 
 def estimators() -> Iterator[FittedQ]:

@@ -12,7 +12,7 @@ from shared.core.arrays import Floats
 class Trajectories:
     """n decisions of m trajectories, ordered by trajectory and within it by time.
 
-    A trajectory's last decision is followed by nothing: its next value is zero. Raises ValueError if columns
+    Raises ValueError if columns
     differ in length or trajectories are not in order.
     """
 
@@ -29,6 +29,9 @@ class Trajectories:
     """(n, k) distribution of the target policy in that state."""
     discount: float = 1.0
     """Factor in [0, 1] by which a reward counts less one step later."""
+    cut: bool = False
+    """Whether trajectories were cut off, by the log's end say, so that what follows their last decision is
+    unknown. Otherwise they ended, and nothing followed."""
 
     def __post_init__(self) -> None:
         n = len(self.trajectory)
