@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from logging import WARNING, getLogger
 from uuid import uuid4
 
 from fastapi import FastAPI
@@ -115,6 +116,7 @@ def main() -> int:
     try:
         settings, broker = TrainerSettings(), BrokerSettings()
         logging.configure("trainer", settings.log_level)
+        getLogger("kafka").setLevel(WARNING)  # every connection is a line otherwise
         app = build(settings, broker, parts)
     except (ValidationError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201

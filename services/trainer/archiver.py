@@ -63,6 +63,7 @@ class Archiver:
         self._wanted: list[Future[None]] = []
         self._ready, self._failed = False, list[Exception]()
         self._writing = asyncio.Lock()
+        self._storing: asyncio.Task[None] | None = None
         health.check(
             "archive", lambda: None if self._ready else "no partitions of rewards yet, or Kafka is away"
         )
@@ -87,6 +88,9 @@ class Archiver:
             finally:
                 self._ready = False
                 self._heaps = {}
+                if self._storing is not None:
+                    await asyncio.wait([self._storing])
+                    self._storing = None
                 await consumer.stop()
             await asyncio.sleep(RETRY_S)
 
@@ -133,23 +137,39 @@ class Archiver:
 
     def leave(self) -> None:
         """Forget what is read: whoever has the partitions next reads it again."""
-        self._heaps = {}
+        self._heaps, self._ready = {}, False
 
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
         if self._failed:
             raise self._failed.pop()
-        wanted, self._wanted = self._wanted, []
-        fetched = await consumer.getmany(timeout_ms=0 if wanted else FETCH_MS)
-        self._gather(fetched)
+        wanted: list[Future[None]] = []
+        if self._ready:  # who has no partitions yet cannot say that all is archived
+            wanted, self._wanted = self._wanted, []
+        self._gather(await consumer.getmany(timeout_ms=0 if wanted else FETCH_MS))
         if wanted:
             await self._catch_up(consumer)
         for where, heap in list(self._heaps.items()):
-            if heap.next > heap.first and (wanted or self._full(heap)):
-                await self._archive_heap(consumer, where, heap)
+            if heap.values and (wanted or self._due(heap)):
+                await self._begin_storing(consumer, where)
+        if wanted:
+            await self._stored()
         for done in wanted:
             done.set_result(None)
         self._loop.beat()
-        await self._measure(consumer)
+        self._measure(consumer)
+
+    async def _begin_storing(self, consumer: AIOKafkaConsumer, where: TopicPartition) -> None:
+        """Archive a heap while reading goes on; one at a time, so files of a partition appear in order."""
+        await self._stored()
+        if heap := self._heaps.get(where):
+            self._heaps[where] = Heap(heap.next, heap.next)
+            self._storing = asyncio.create_task(self._store(consumer, where, heap))
+
+    async def _stored(self) -> None:
+        """Wait for what is being archived. Raises what that raises."""
+        storing, self._storing = self._storing, None
+        if storing is not None:
+            await storing
 
     def _gather(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
         for where, records in fetched.items():
@@ -171,21 +191,20 @@ class Archiver:
         while any([await consumer.position(where) < ends[where] for where in list(self._heaps)]):
             self._gather(await consumer.getmany(timeout_ms=FETCH_MS))
 
-    def _full(self, heap: Heap) -> bool:
+    def _due(self, heap: Heap) -> bool:
         chosen = self._settings
         waited = self._monotonic() - heap.since >= chosen.flush_after.total_seconds()
         return waited or heap.size >= chosen.flush_bytes or len(heap.values) >= chosen.flush_rewards
 
-    async def _archive_heap(self, consumer: AIOKafkaConsumer, where: TopicPartition, heap: Heap) -> None:
+    async def _store(self, consumer: AIOKafkaConsumer, where: TopicPartition, heap: Heap) -> None:
         began = self._monotonic()
         async with self._writing:
-            await asyncio.to_thread(self._store, where.partition, heap)
+            await asyncio.to_thread(self._commit, where.partition, heap)
         self._metrics.archive_seconds.observe(self._monotonic() - began)
-        if self._heaps.get(where) is heap:
-            self._heaps[where] = Heap(heap.next, heap.next)
+        if where in self._heaps:
             await consumer.commit({where: heap.next})  # for those who look at lag; see `take`
 
-    def _store(self, partition: int, heap: Heap) -> None:
+    def _commit(self, partition: int, heap: Heap) -> None:
         found = decode(heap.values, np.array(heap.offsets, np.int64), partition)
         for reason, count in found.refused.items():
             log.warning("%d rewards of partition %d cannot be archived: %s", count, partition, reason)
@@ -193,7 +212,7 @@ class Archiver:
         for part in self._archive.commit(partition, heap.first, heap.next, found.frame):
             self._metrics.archived.labels(bounded(part.application, self._applications)).inc(part.rows)
 
-    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+    def _measure(self, consumer: AIOKafkaConsumer) -> None:
         for where, heap in self._heaps.items():
             end = consumer.last_stable_offset(where)
             lag = max(0, (end or 0) - heap.first)

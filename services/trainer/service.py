@@ -38,7 +38,7 @@ RETRY_S = 1.0
 """After Kafka could not be reached."""
 LOST_S = 60.0
 """A training whose requests another trainer has had for so long is ended: longer than a rebalance takes."""
-FRESHEN_S = 15.0
+FRESHEN_S = 30.0
 """How long a training waits for the rewards that are read but not yet archived."""
 log = logging.getLogger(__name__)
 

@@ -49,7 +49,8 @@ async def give_rewards(
     random = np.random.default_rng(seed)
     partitions: dict[int, list[bytes | None]] = {n: [] for n in range(4)}
     for n in range(number):
-        record = reward(application, random, subject_id=f"s-{seed}-{n}", **changes)
+        given = {"subject_id": f"s-{seed}-{n}", "decision_time": time.time_ns() // 1_000_000, **changes}
+        record = reward(application, random, **given)
         decision = record["decision"]
         liked = (decision["context"][0] > 0) == (decision["action"] == "banner")
         partitions[n % 4].append(raw({**record, "reward": float(liked)}))

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -99,7 +100,7 @@ async def test_killed_at_any_moment_it_gives_each_request_one_answer(
         process.kill()
     found = [each for each in await candidates(shop) if each.terminal]
     assert sorted(each.request_id for each in found) == sorted(asked)
-    assert {each.status for each in found} == {"trained"}
+    assert {(each.status, each.reason) for each in found} == {("trained", "")}
     assert not [each for each in found if each.joined]
     # A training that was under way goes on with the data that were decided on before.
     decided = {each.request_id: each.lineage for each in await candidates(shop) if not each.terminal}
@@ -187,7 +188,7 @@ async def test_what_cannot_be_done_is_refused_by_field_and_garbage_dies_byte_exa
         request("4", parameters={"fold": 3}),
         request("5", preset="best"),
         request("6", days=-1.0),
-        request("7", days=1e-9),
+        request("7", days=1.0, requested_at=time.time_ns() // 1_000_000 + 3 * 86_400_000),
         request("8", data=(Span(0, 0, 10**9),)),
     ]
     async with training(shop, tmp_path, STREAMWHEEL_TRAINING_COMMAND=FAKE) as (_, http):
