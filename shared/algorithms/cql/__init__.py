@@ -1,0 +1,1 @@
+"""Conservative Q-learning of ranking weights from search logs."""

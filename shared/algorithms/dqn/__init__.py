@@ -1,0 +1,1 @@
+"""Deep Q-learning (Mnih et al. 2015) on listeners' continuous traits."""
