@@ -1,0 +1,72 @@
+"""Hyper-parameters of proximal policy optimisation, and what it is trained on."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import polars as pl
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from shared.algorithms.contract import PARAMETERS, Columns, Dataset
+
+
+@dataclass(frozen=True, config=PARAMETERS)
+class Parameters:
+    """Hyper-parameters."""
+
+    reward_model: str = "reward_model"
+    """Artefact of the algorithm reward_model: a folder, or its name under STREAMWHEEL_MODELS."""
+    base_model: str = "phi-2"
+    """Model that is trained, which is the reference too: a folder, or its name under STREAMWHEEL_MODELS."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-5
+    """AdamW's, falling linearly to 0."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Prompts answered before each update."""
+    mini_batch_size: Annotated[int, Field(ge=1, le=4096)] = 4
+    """Answers of a gradient step; divides batch_size."""
+    ppo_epochs: Annotated[int, Field(ge=1, le=100)] = 4
+    """Passes over the answers of an update."""
+    updates: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Updates in all."""
+    target_kl: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """Divergence from the reference, in nats per token, that the coefficient steers to and that is borne."""
+    initial_kl_coefficient: Annotated[float, Field(ge=0, le=100)] = 0.2
+    """First coefficient of the divergence in the reward."""
+    response_length: Annotated[int, Field(ge=1, le=4096)] = 48
+    """Tokens of an answer at most."""
+    prompt_length: Annotated[int, Field(ge=4, le=131_072)] = 256
+    """Tokens of a prompt at most; longer queries are left out and counted."""
+    temperature: Annotated[float, Field(gt=0, le=10)] = 0.7
+    """Of the sampling, in training as in measuring."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 10
+    """Updates between two states from which a training that was cut short goes on."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of queries that are only measured on."""
+    measured: Annotated[int, Field(ge=2)] = 200
+    """Held-out queries answered before and after, at most."""
+    min_samples: Annotated[int, Field(ge=2)] = 50
+    """Fewer queries than this are not trained on."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Parameters":
+        if self.batch_size % self.mini_batch_size:
+            raise ValueError(
+                f"mini_batch_size {self.mini_batch_size} does not divide batch_size {self.batch_size}"
+            )
+        return self
+
+
+PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
+APPLICATIONS = ("assistant",)
+TABLES: Mapping[str, Columns] = {"feedback": {"query": pl.String}}
+LIBRARIES = ("torch", "transformers", "trl", "datasets", "accelerate", "safetensors")
+
+
+def inputs(data: Dataset) -> Mapping[str, Any]:
+    """JSON Schema of what is answered."""
+    return {
+        "type": "object",
+        "required": ["query"],
+        "properties": {"query": {"type": "string", "minLength": 1}},
+        "additionalProperties": False,
+    }
