@@ -85,7 +85,7 @@ class _Run:
         while self.state.queue and not self.state.rollout and not self.state.frozen:
             policy, *rest = self.state.queue
             self.state = replace(self.state, queue=tuple(rest))
-            if policy != self.state.stable and not self.state.blocks(policy, self.now):
+            if not self.state.blocks(policy, self.now):
                 rollout = Rollout(policy, 0, self.now, self.now)
                 self._move("started", policy, rollout=rollout)
 
