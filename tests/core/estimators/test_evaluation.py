@@ -174,6 +174,14 @@ def test_a_family_gives_up_weight_where_the_tail_costs_more_than_the_bias():
     assert found(biased).estimates["switch_dr"].parameter >= 10
 
 
+def test_a_bias_that_chance_explains_does_not_count_in_full():
+    # Two heavy decisions: cutting them moves the estimate by .96, of which .67 would be chance.
+    propensity = np.full(100, 0.5)
+    propensity[:2] = 0.01
+    log = Logged((np.arange(100) < 2).astype(float), propensity, np.full(100, 0.5))
+    assert found(log).estimates["clipped_ips"].parameter == 2
+
+
 def test_subjects_widen_intervals_when_their_rows_agree():
     draw = np.random.default_rng(1)
     subject = np.repeat(np.arange(200, dtype=np.uint64), 20)
