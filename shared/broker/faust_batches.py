@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
@@ -28,6 +29,16 @@ POLL_SECONDS = 0.1
 """How long the fetcher waits for records before it looks again which partitions are paused."""
 
 
+class Record(Protocol):
+    """One record as Kafka keeps it; `timestamp` in ms."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    offset: int
+    timestamp: int
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Consecutive records of one partition as they were fetched, in log order."""
@@ -35,7 +46,7 @@ class Batch:
     topic: str
     """Full name on the cluster."""
     partition: int
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
     next_offset: int
     """Where reading goes on: behind the last record, and behind transaction markers that follow it."""
 
@@ -90,6 +101,16 @@ class Hooks:
     but not after a crash."""
 
 
+class _Uncopied(dict[TopicPartition, Any]):
+    """aiokafka's fetched records, handed over as they were parsed. It would copy every one of them, to add
+    what a batch knows once: topic, partition, sizes. That costs a sixth of all that a worker can read."""
+
+    def __setitem__(self, tp: TopicPartition, fetched: Any) -> None:
+        if isinstance(fetched, FetchResult):
+            fetched._partition_records._consumer_record = lambda _, record: record
+        super().__setitem__(tp, fetched)
+
+
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """aiokafka's consumer with our settings, telling how far it has read beside what it has read."""
 
@@ -98,7 +119,9 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(
         self, consumer: AIOKafkaConsumer, active_partitions: Partitions, **limits: Any
-    ) -> dict[TP, tuple[list[ConsumerRecord], int]]:
+    ) -> dict[TP, tuple[list[Record], int]]:
+        if not isinstance(consumer._fetcher._records, _Uncopied):
+            consumer._fetcher._records = _Uncopied(consumer._fetcher._records)
         found = await super()._fetch_records(consumer, active_partitions, **limits)
         if not self.consumer.flow_active:
             return {}
