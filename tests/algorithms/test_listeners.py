@@ -165,3 +165,42 @@ def test_the_gates_tell_whether_enough_was_seen_and_liked(tmp_path: Path) -> Non
     enough = tiny_parameters("q_learning", gate_interactions=800)
     assert train(dataset(frame), enough, 0, tmp_path, silent)["passes_gates"] == 1
     assert train(dataset(table()), enough, 0, tmp_path, silent)["passes_gates"] == 0
+
+
+def test_a_session_ends_when_its_user_stays_away() -> None:
+    table = QTable.new(ACTIONS, Parameters(min_interactions=1, session_minutes=1, gamma=1))
+    for minute, (user, state, reward) in enumerate([("u", "y", 4.0), ("v", "z", 0.0), ("u", "x", 1.0)]):
+        table.learn(user, (state, 0, reward), (minute * 61_000, ""))
+    # The user's first session was over: x is not what y led to, and y counts although nothing followed it.
+    assert table.values["y"].tolist() == pytest.approx([0.4, 0])
+    assert "x" not in table.values
+
+
+def test_sessions_week_by_week_are_the_same_as_all_at_once(tmp_path: Path) -> None:
+    parameters = Parameters(session_minutes=0.5, min_interactions=2)
+    steps = list(table(200).select("subject_id", "state", "reward", "time").iter_rows())
+    whole, part = QTable.new(ACTIONS, parameters), QTable.new(ACTIONS, parameters)
+    for i, (user, state, reward, time) in enumerate(steps):
+        whole.learn(user, (state, i % 2, reward), (time, ""))
+        part.learn(user, (state, i % 2, reward), (time, ""))
+        if i == 101:
+            part.save(tmp_path / "half.json")
+            part = QTable.load(tmp_path / "half.json", parameters)
+    whole.save(tmp_path / "whole.json")
+    part.save(tmp_path / "parts.json")
+    assert (tmp_path / "whole.json").read_bytes() == (tmp_path / "parts.json").read_bytes()
+
+
+def test_selection_by_bounds_serves_the_least_visited_of_equals(tmp_path: Path) -> None:
+    parameters = tiny_parameters("q_learning", selection="ucb")
+    train(dataset(table()), parameters, 0, tmp_path, silent)
+    policy = TablePolicy.load(tmp_path / "policy.json")
+    learnt_table = QTable.load(tmp_path / "q_table.json", parameters).served()
+    state = max(learnt_table.visits, key=lambda name: learnt_table.visits[name].sum())
+    visits, values = learnt_table.visits[state], learnt_table.values[state]
+    if visits.min() == 0:
+        assert (policy.scores[state][visits == 0] >= 1e9).all()
+    seen = visits > 0
+    wanted = values[seen] + 2 * np.sqrt(np.log(visits.sum()) / visits[seen])
+    assert policy.scores[state][seen] == pytest.approx(wanted)
+    assert policy.of_states([state]).min() == pytest.approx(0.05 / 27)

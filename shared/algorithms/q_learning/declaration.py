@@ -1,7 +1,7 @@
 """What `q_learning` is told and needs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -27,6 +27,14 @@ class Parameters:
     """… times this at each update …"""
     epsilon_floor: Annotated[float, Field(gt=0, le=1)] = 0.05
     """… and never below this."""
+    selection: Literal["epsilon", "ucb"] = "epsilon"
+    """What is served: the best value, but for epsilon; or the best value + c sqrt(ln n / n_a), unvisited
+    actions first, but for epsilon_floor."""
+    c: Annotated[float, Field(ge=0)] = 2.0
+    """Width of that bonus."""
+    session_minutes: Annotated[float, Field(gt=0)] | None = None
+    """After a longer absence a user begins anew, and the interaction before was terminal; none: only the
+    last one of each user is."""
     window_days: Annotated[float, Field(gt=0)] = 7.0
     """Interactions older than this, counted from the latest one, are left out."""
     min_interactions: Annotated[int, Field(ge=1)] = 5
@@ -39,7 +47,10 @@ class Parameters:
     """… and a mean reward above this."""
 
 
-PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
+PRESETS: Mapping[str, Parameters] = {
+    "default": Parameters(),
+    "sessions": Parameters(gamma=0.5, selection="ucb", session_minutes=30.0),
+}
 APPLICATIONS: Sequence[str] = ("entertainment",)
 TABLES: Mapping[str, Mapping[str, Any]] = {TABLE: SCHEMA}
 LIBRARIES: Sequence[str] = ("numpy", "polars")

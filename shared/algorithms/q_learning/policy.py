@@ -16,6 +16,16 @@ from shared.core.policies import distributions
 VERSION = 1
 
 
+#: The bonus of an action that was never taken: above all others, and finite, so that it can be kept as JSON.
+UNVISITED = 1e9
+
+
+def bonus(visits: Floats, c: float) -> Floats:
+    """UCB1's c sqrt(ln n / n_a) (Auer et al. 2002) for the visits of each action; UNVISITED for none."""
+    total = np.log(max(1.0, float(visits.sum())))
+    return np.where(visits > 0, c * np.sqrt(total / np.maximum(visits, 1.0)), UNVISITED)
+
+
 @dataclass(frozen=True, eq=False)
 class TablePolicy:
     """Scores of every action in the states that are known; in others, all actions are alike."""

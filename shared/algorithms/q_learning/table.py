@@ -22,6 +22,7 @@ Step = tuple[str, int, float]
 #: Hex digits of a user's digest that stand for the user.
 DIGITS = 16
 VERSION = 1
+MINUTE_MS = 60_000
 
 
 @dataclass
@@ -37,6 +38,8 @@ class QTable:
     """State → updates of each action, (actions,)."""
     open: dict[str, list[Step]] = field(default_factory=dict)
     """User → the latest interaction, or all of them while there are too few."""
+    last: dict[str, int] = field(default_factory=dict)
+    """User → time of the open interaction, in order of time; kept where sessions end."""
     counted: set[str] = field(default_factory=set)
     """Users that have had enough interactions."""
     until: tuple[int, str] = (-(2**62), "")
@@ -53,14 +56,28 @@ class QTable:
         if place <= self.until:
             return
         self.until = place
+        self._end_sessions(place[0])
         user = sha256(subject.encode()).hexdigest()[:DIGITS]
         steps = self.open.setdefault(user, [])
         steps.append(step)
+        if self.parameters.session_minutes is not None:
+            self.last.pop(user, None)
+            self.last[user] = place[0]
         if user not in self.counted and len(steps) < self.parameters.min_interactions:
             return
         self.counted.add(user)
         while len(steps) > 1:
             self._update(steps.pop(0), steps[0][0])
+
+    def _end_sessions(self, now: int) -> None:
+        if self.parameters.session_minutes is None:
+            return
+        since = now - self.parameters.session_minutes * MINUTE_MS
+        while self.last and next(iter(self.last.values())) < since:
+            user = next(iter(self.last))
+            del self.last[user]
+            if user in self.counted:
+                self._update(self.open.pop(user)[0], None)
 
     def served(self) -> "QTable":
         """A copy in which the latest interaction of each user that counts is terminal."""
@@ -73,9 +90,9 @@ class QTable:
             until=self.until,
             updates=self.updates,
         )
-        for user, steps in self.open.items():
+        for user in sorted(self.open):  # an order that saving and loading keeps
             if user in self.counted:
-                copy._update(steps[0], None)
+                copy._update(self.open[user][0], None)
         return copy
 
     def _update(self, step: Step, following: str | None) -> None:
@@ -110,6 +127,7 @@ class QTable:
             "epsilon": self.epsilon,
             "q": {state: dict(self._visited(state)) for state in self.visits},
             "open": {user: [list(step) for step in steps] for user, steps in self.open.items()},
+            "last": [list(each) for each in self.last.items()],
             "counted": sorted(self.counted),
             "until": list(self.until),
             "updates": self.updates,
@@ -138,6 +156,7 @@ class QTable:
             user: [(state, int(action), float(reward)) for state, action, reward in steps]
             for user, steps in document["open"].items()
         }
+        table.last = {str(user): int(time) for user, time in document["last"]}
         table.counted = set(document["counted"])
         table.until = (int(document["until"][0]), str(document["until"][1]))
         table.updates = int(document["updates"])

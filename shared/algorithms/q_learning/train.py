@@ -11,7 +11,7 @@ from shared.algorithms.artefacts import previous_artefact
 from shared.algorithms.contract import Dataset, NotTrainable, Progress
 from shared.algorithms.q_learning.comparing import compared
 from shared.algorithms.q_learning.declaration import Parameters
-from shared.algorithms.q_learning.policy import TablePolicy
+from shared.algorithms.q_learning.policy import TablePolicy, bonus
 from shared.algorithms.q_learning.table import QTable
 from shared.applications.entertainment.state import read_state_settings
 
@@ -57,7 +57,15 @@ def _learn(table: QTable, frame: pl.DataFrame, progress: Progress | None = None)
 
 
 def _policy(served: QTable) -> TablePolicy:
-    return TablePolicy(served.actions, served.epsilon, read_state_settings(), served.values)
+    chosen, states = served.parameters, read_state_settings()
+    if chosen.selection == "epsilon":
+        return TablePolicy(served.actions, served.epsilon, states, served.values)
+    bounds = {
+        state: values + bonus(served.visits[state], chosen.c)
+        for state, values in served.values.items()
+        if state in served.visits
+    }
+    return TablePolicy(served.actions, chosen.epsilon_floor, states, bounds)
 
 
 def _judge(frame: pl.DataFrame, start: QTable, parameters: Parameters) -> dict[str, float]:

@@ -10,13 +10,10 @@ import polars as pl
 from shared.algorithms import histories
 from shared.algorithms.contract import Dataset, Progress
 from shared.algorithms.q_learning.comparing import compared
-from shared.algorithms.q_learning.policy import TablePolicy
+from shared.algorithms.q_learning.policy import UNVISITED, TablePolicy, bonus
 from shared.algorithms.ucb.declaration import Parameters
 from shared.applications.entertainment.state import read_state_settings
 from shared.core.arrays import Floats
-
-#: The score of an action that was never taken: above all others, and finite, so that it can be kept as JSON.
-UNVISITED = 1e9
 
 
 def summary(data: Dataset, parameters: Parameters) -> Mapping[str, Any]:
@@ -53,9 +50,8 @@ def _learn(frame: pl.DataFrame, actions: Sequence[str], parameters: Parameters) 
     sums = frame.group_by("state", "action").agg(pl.col("reward").mean(), visits=pl.len())
     scores: dict[str, Floats] = {}
     for (state,), rows in sums.sort("state", "action").group_by("state", maintain_order=True):
-        visits = rows["visits"].to_numpy()
-        bounds = rows["reward"].to_numpy() + parameters.c * np.sqrt(np.log(visits.sum()) / visits)
-        row = np.full(len(actions), UNVISITED)
-        row[[place[name] for name in rows["action"]]] = bounds
-        scores[str(state)] = row
+        taken = [place[name] for name in rows["action"]]
+        visits, means = np.zeros(len(actions)), np.zeros(len(actions))
+        visits[taken], means[taken] = rows["visits"].to_numpy(), rows["reward"].to_numpy()
+        scores[str(state)] = means + bonus(visits, parameters.c)
     return TablePolicy(list(actions), parameters.floor, read_state_settings(), scores)
