@@ -9,9 +9,11 @@ from shared.core.estimators.bootstrap import Interval
 from shared.core.estimators.evaluation import evaluate
 from shared.core.estimators.limits import Reason
 from shared.core.estimators.log import Logged
+from shared.core.estimators.one_step.clipped import ClippedInversePropensity
 from shared.core.estimators.registry import one_step
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.summary import Summary
+from shared.core.estimators.tuning import choose
 from shared.core.estimators.verdict import Guard, Verdict, further_decisions, judge, overall
 from tests.core.estimators.logs import logged, on_policy
 
@@ -178,8 +180,10 @@ def test_a_bias_that_chance_explains_does_not_count_in_full():
     # Two heavy decisions: cutting them moves the estimate by .96, of which .67 would be chance.
     propensity = np.full(100, 0.5)
     propensity[:2] = 0.01
-    log = Logged((np.arange(100) < 2).astype(float), propensity, np.full(100, 0.5))
-    assert found(log).estimates["clipped_ips"].parameter == 2
+    family = [ClippedInversePropensity(limit) for limit in (2.0, float("inf"))]
+    summary = Summary(family)
+    summary.add(Logged((np.arange(100) < 2).astype(float), propensity, np.full(100, 0.5)))
+    assert choose(family, summary.units.columns()).parameter == 2
 
 
 def test_subjects_widen_intervals_when_their_rows_agree():
