@@ -33,6 +33,8 @@ CHUNK, LEAD = 10_000, 100_000
 SAMPLE_S = 0.5
 WAIT, HOLD = "3s", "3s"
 """Short, so that windows close and are forgotten all the time."""
+COPIES_MS = 3_000
+"""How long ids are remembered after that, for the same reason: a minute's worth would still be growing."""
 TARGET = 0.05
 SAY_EVERY = 300_000
 REQUEST_S = 20.0
@@ -54,7 +56,9 @@ def run() -> dict[str, Any]:
         state = Path(folder) / "state"
         applications = records.write_application(Path(folder) / "applications", wait=WAIT, hold=HOLD)
         say("starting Kafka and the services")
-        with running(state, applications=applications) as addresses:
+        with running(
+            state, applications=applications, environment={"STREAMWHEEL_COPIES_MS": str(COPIES_MS)}
+        ) as addresses:
             soak = _Soak(addresses, StateFolder(state), events)
             took = asyncio.run(soak.run())
     second, third = (_means(soak.samples, part, events) for part in (1, 2))
