@@ -1,0 +1,1 @@
+"""The continuous learner: when enough feedback is new, reward model and policy are trained again."""
