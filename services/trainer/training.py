@@ -20,8 +20,8 @@ from shared.algorithms.artefacts import Artefact
 from shared.algorithms.contract import Dataset, NotTrainable
 from shared.algorithms.manifest import MANIFEST
 from shared.algorithms.parameters import from_document
+from shared.algorithms.reading.archive import tables
 from shared.algorithms.registry import for_application
-from shared.algorithms.rewards import TABLE, flat
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.archive.reading import read_rewards
@@ -51,7 +51,8 @@ def train(orders: Orders, tell: TextIO) -> Outcome:
     with TemporaryDirectory(prefix="streamwheel-training-") as scratch:
         try:
             previous = _fetch(orders.previous, Path(scratch)) if orders.previous else None
-            data = Dataset(orders.application, {TABLE: flat(rewards)}, sources, application.actions, previous)
+            found = tables(application, rewards)
+            data = Dataset(orders.application, found, sources, application.actions, previous)
             parameters = from_document(algorithm.declaration.Parameters, orders.parameters)
             root = _local(orders.artefacts) or Path(scratch) / "made"
             made = artefacts.train(algorithm, data, parameters, orders.seed, root, progress)
