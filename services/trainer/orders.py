@@ -49,9 +49,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it went. `refused` says why the data do not allow it; without that, all the others are there."""
+    """How it went: `refused` says why the data do not allow it, `failed` what it cannot be done without here.
+
+    Without either, all the others are there.
+    """
 
     refused: str = ""
+    failed: str = ""
     candidate_id: str = ""
     artefact: str = ""
     rows: int = 0

@@ -106,6 +106,8 @@ class Training:
     def _over(self, outcome: Outcome) -> Candidate:
         if outcome.refused:
             return self._closed("refused", outcome.refused)
+        if outcome.failed:
+            return self._closed("failed", outcome.failed)
         self.record = replace(
             self.record,
             candidate_id=outcome.candidate_id,

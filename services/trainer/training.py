@@ -21,7 +21,7 @@ from shared.algorithms.contract import Dataset, NotTrainable
 from shared.algorithms.manifest import MANIFEST
 from shared.algorithms.parameters import from_document
 from shared.algorithms.reading.archive import tables
-from shared.algorithms.registry import for_application
+from shared.algorithms.registry import MissingLibrary, for_application
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.archive.reading import read_rewards
@@ -58,8 +58,10 @@ def train(orders: Orders, tell: TextIO) -> Outcome:
             made = artefacts.train(algorithm, data, parameters, orders.seed, root, progress)
         except NotTrainable as error:
             return Outcome(refused=str(error))
+        except MissingLibrary as error:
+            return Outcome(failed=str(error))
         address = _keep(made, orders.artefacts)
-    return Outcome("", made.id, address, rewards.height, made.manifest.metrics)
+    return Outcome(candidate_id=made.id, artefact=address, rows=rewards.height, metrics=made.manifest.metrics)
 
 
 def _local(address: str) -> Path | None:

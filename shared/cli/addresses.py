@@ -6,7 +6,6 @@ from shared.broker.node_files import HOST
 from shared.broker.settings import BrokerSettings
 
 DEFAULT_BASE = 8000
-SERVICES = ("collector", "decisions", "reward-calculator", "learner")
 OFFSETS = {
     "collector": 1,
     "decisions": 2,
@@ -17,6 +16,7 @@ OFFSETS = {
     "controller": 10,
 }
 """Process → its port's distance from the base."""
+SERVICES = tuple(name for name in OFFSETS if name not in ("broker", "controller"))
 BLOCK = 11
 """Ports that belong to one base, the base included."""
 LAST_BASE = 65535 - BLOCK + 1

@@ -14,9 +14,7 @@ import typer
 from shared.cli.output import answer, fail, say
 
 State = Annotated[Path, typer.Option(help="Folder for data, logs and pid files.", file_okay=False)]
-PortBase = Annotated[
-    int, typer.Option(help="First port; services listen on this plus 1, 2, 6, 7, 9, 10.", min=1)
-]
+PortBase = Annotated[int, typer.Option(help="First port; services listen on the ten after it.", min=1)]
 Applications = Annotated[
     Path | None,
     typer.Option(help="Folder of your own YAML applications.", exists=True, file_okay=False),

@@ -17,6 +17,7 @@ BROKER = "broker"
 SERVICES: Mapping[str, str] = {
     "learner": "services.online_bandit.learner",
     "reward-calculator": "services.reward_calculator",
+    "trainer": "services.trainer",
     "decisions": "services.online_bandit.api",
     "collector": "services.collector",
 }

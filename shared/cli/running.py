@@ -16,7 +16,7 @@ from shared.cli.addresses import BLOCK, Addresses
 from shared.cli.children import die_with, tail
 
 STOP_S = 90.0
-"""Five processes, each of which may take its time."""
+"""Several processes, each of which may take its time."""
 APART = 97
 """Loops that start at the same time look for ports in so many different places."""
 

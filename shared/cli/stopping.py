@@ -13,7 +13,7 @@ from shared.cli.children import STOP_S
 from shared.cli.state import StateFolder
 
 SUPERVISOR_STOP_S = 6 * STOP_S
-"""Five processes, one after the other, and some more."""
+"""Several processes, one after the other, and some more."""
 LOOK_EVERY_S = 0.05
 
 

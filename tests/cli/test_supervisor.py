@@ -17,6 +17,7 @@ from shared.broker.ports import PortTaken
 from shared.cli import children
 from shared.cli.addresses import SERVICES, Addresses
 from shared.cli.children import Child, Spec
+from shared.cli.plan import SERVICES as STARTED
 from shared.cli.plan import check_ports, plan
 from shared.cli.state import StateFolder
 from tests.cli.conftest import Start, until
@@ -153,7 +154,7 @@ def test_a_taken_port_is_named_with_its_holder(port_base: int) -> None:
 
 def test_a_named_cluster_takes_the_embedded_brokers_place(tmp_path: Path) -> None:
     names = [spec.name for spec in plan(Addresses(8000, "kafka:9092"), StateFolder(tmp_path))]
-    assert names == ["learner", "reward-calculator", "decisions", "collector"]
+    assert names == [*STARTED]
     own = plan(Addresses(8000), StateFolder(tmp_path))
     assert own[0].name == "broker"
     assert own[1].environment["STREAMWHEEL_BROKER"] == "127.0.0.1:8009"

@@ -1,7 +1,8 @@
 """A training process that does as the file `<application>.behaviour` says, word by word:
 
 train: succeed; slow: succeed in many steps; hold: wait for ever; crash: end by SIGKILL; fail: raise;
-refuse: say that the data do not allow it; grow: take memory; babble: print nonsense, then succeed.
+refuse: say that the data do not allow it; lack: that a library is missing; grow: take memory;
+babble: print nonsense, then succeed.
 """
 
 import hashlib
@@ -45,6 +46,9 @@ def main() -> None:
         print("50% [#####     ]", flush=True)
     if word == "refuse":
         say(outcome={"refused": "rewards: 3 where 100 are needed"})
+        return
+    if word == "lack":
+        say(outcome={"failed": "linear needs torch"})
         return
     held = [bytearray(400 << 20)] if word == "grow" else []
     while word in ("hold", "grow"):

@@ -153,12 +153,12 @@ async def _shown(http: httpx.AsyncClient, request_id: str, **fields: Any) -> boo
 
 async def test_crashes_are_tried_again_and_limits_are_not(shop: BrokerSettings, tmp_path: Path) -> None:
     limits = {"STREAMWHEEL_MEMORY_MB": "200", "STREAMWHEEL_TIME_LIMIT": "4s", "STREAMWHEEL_PARALLEL": "2"}
-    behave(tmp_path, "shop", "crash", "babble", "fail", "fail", "fail", "refuse", "grow")
+    behave(tmp_path, "shop", "crash", "babble", "fail", "fail", "fail", "refuse", "grow", "lack")
     behave(tmp_path, "news", "hold")
     async with training(shop, tmp_path, STREAMWHEEL_TRAINING_COMMAND=FAKE, **limits) as (_, _):
-        names = ["crashed", "failed", "refused", "grown"]
+        names = ["crashed", "failed", "refused", "grown", "lacking"]
         await ask(shop, *[request(name, seed=n) for n, name in enumerate(names)], request("slow", "news"))
-        found = {each.request_id: each for each in await answers(shop, 5)}
+        found = {each.request_id: each for each in await answers(shop, 6)}
         told = [each for each in await candidates(shop) if not each.terminal]
     assert (found["crashed"].status, found["crashed"].attempt) == ("trained", 2)
     assert any("SIGKILL" in each.message for each in told)
@@ -172,8 +172,10 @@ async def test_crashes_are_tried_again_and_limits_are_not(shop: BrokerSettings, 
     assert "and may use 200" in found["grown"].reason
     assert (found["slow"].status, found["slow"].attempt) == ("failed", 1)
     assert "longer than 0:00:04" in found["slow"].reason
+    assert (found["lacking"].status, found["lacking"].attempt) == ("failed", 1)
+    assert found["lacking"].reason == "linear needs torch"
     seeds = [order["seed"] for order in orders_of(tmp_path)]
-    assert seeds == [0, 0, 1, 1, 1, 2, 3]
+    assert seeds == [0, 0, 1, 1, 1, 2, 3, 4]
 
 
 async def test_what_cannot_be_done_is_refused_by_field_and_garbage_dies_byte_exact(
