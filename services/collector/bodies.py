@@ -63,6 +63,7 @@ class RolloutBody(_Body):
 
     arm: Identifier
     share: Annotated[float, Field(ge=0, le=1)]
+    mixture_propensity: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class DecisionBody(_Body):

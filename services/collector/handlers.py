@@ -160,6 +160,7 @@ def _decision(body: DecisionBody, rules: Rules, now: int) -> dict[str, Any]:
         "deferred": body.deferred,
         "arm": rollout.arm if rollout else None,
         "share": rollout.share if rollout else None,
+        "mixture_propensity": rollout.mixture_propensity if rollout else None,
         # Not the time of receipt: a decision that is sent again has to be the same bytes.
         "decided_at": _time("decided_at", body.decided_at, rules.settings, now) or 0,
     }

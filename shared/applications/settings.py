@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from pydantic_core import PydanticCustomError
 
 from shared.applications.durations import Duration, parse
+from shared.core.estimators.limits import Limits
 from shared.core.policies.configuration import PolicyConfiguration
 
 Aggregation = Literal["sum", "mean", "min", "max", "first", "last"]
@@ -212,6 +213,90 @@ class TrainingSettings(Section):
         return self
 
 
+class GuardSettings(Section):
+    """A metric that must not suffer: the reward, or one of its components.
+
+    Evaluations and stages compare it with the baseline's; `at_least` and `at_most` are limits whatever the
+    baseline does.
+    """
+
+    metric: Name
+    higher_is_better: bool = True
+    tolerance: Annotated[Number, Field(ge=0)] = 0.0
+    """How much worse than the baseline passes, as a share of the baseline's absolute value."""
+    at_least: Number | None = None
+    """A mean below it, over `samples` rewards or more, is a breach at once."""
+    at_most: Number | None = None
+    """A mean above it, likewise."""
+    samples: Annotated[int, Field(ge=1)] = 20
+
+    @model_validator(mode="after")
+    def _check(self) -> "GuardSettings":
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise _refuse("at_most", f"{self.at_most:g} is below at_least, {self.at_least:g}")
+        return self
+
+
+class StageSettings(Section):
+    """One step of a rollout."""
+
+    name: Text
+    share: Annotated[Number, Field(ge=0, le=1)]
+    """Of subjects that get the candidate; 0 is shadow: it decides, and nobody sees it."""
+    bake: Duration = parse("6h")
+    """Least time before the next stage."""
+    samples: Annotated[int, Field(ge=0)] = 500
+    """Least closed rewards of each arm before the next stage."""
+
+
+class RolloutSettings(Section):
+    """How a candidate that has passed its evaluation reaches users, and what takes it back."""
+
+    automatic: bool = True
+    """False: a candidate that passed waits for `streamwheel rollout promote`."""
+    stages: Annotated[tuple[StageSettings, ...], Field(max_length=20)] = ()
+    """Empty: shadow, 10 %, 50 %, 100 % and a day of watching."""
+    longest: Duration = parse("14d")
+    """Age at which a rollout that has not become stable is given up."""
+    supersede: bool = False
+    """Whether a newer candidate ends the running rollout instead of waiting for it."""
+    breach_blocks: Duration | None = None
+    """How long a candidate that breached a guard stays blacklisted; None is for ever."""
+    alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    """Chance, over all looks together, that a guard is broken by a candidate that harms nothing."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RolloutSettings":
+        _distinct("stages", [stage.name for stage in self.stages])
+        shares = [stage.share for stage in self.stages]
+        if shares and (shares != sorted(shares) or shares[-1] != 1):
+            raise _refuse("stages", "must have shares that never fall, and end at 1")
+        return self
+
+
+class EvaluationSettings(Section):
+    """What is asked of a candidate before a rollout. Limits are those of `shared.core.estimators`."""
+
+    alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    """1 - level of every interval."""
+    baseline: Number | None = None
+    """A mean reward to beat; None: what the policies that logged earned."""
+    least_reward: Number | None = None
+    """A candidate whose estimated mean reward is below this fails."""
+    least_decisions: Annotated[int, Field(ge=1)] = 100
+    """Logged decisions without which there is no verdict."""
+    limits: dict[str, Number] = {}
+    """Limits of refusals that differ from the defaults, by name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvaluationSettings":
+        allowed = [field.name for field in fields(Limits)]
+        for name in self.limits:
+            if name not in allowed:
+                raise _refuse("limits", f"{name}: unknown, allowed are {', '.join(allowed)}")
+        return self
+
+
 class ApplicationSettings(Section):
     """One application."""
 
@@ -222,9 +307,14 @@ class ApplicationSettings(Section):
     reward: RewardSettings = RewardSettings()
     policy: PolicySettings = PolicySettings()
     training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    rollout: RolloutSettings = RolloutSettings()
+    guards: tuple[GuardSettings, ...] = ()
+    """Beside the reward, which always is one."""
 
     @model_validator(mode="after")
     def _check(self) -> "ApplicationSettings":
+        _distinct("guards", [guard.metric for guard in self.guards])
         names = [feature.name for feature in self.features]
         _distinct("features", names)
         _distinct("attributes", names + list(self.attributes))

@@ -77,6 +77,22 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
         (GOOD + "training: {drift: {kind: kswin}}", "training.drift.kind: 'kswin' is not one of 'adwin'"),
         (GOOD + "training: {every: 0}", "training.every: "),
         (GOOD + "training: {weekly: true}", "training.weekly: unknown key, allowed are algorithm, preset"),
+        (
+            GOOD + "evaluation: {limits: {tail: 3}}",
+            "evaluation.limits: tail: unknown, allowed are effective_",
+        ),
+        (GOOD + "evaluation: {alpha: 1}", "evaluation.alpha: "),
+        (GOOD + "guards: [{metric: a}, {metric: a}]", "guards: a: given more than once"),
+        (
+            GOOD + "guards: [{metric: a, at_least: 2, at_most: 1}]",
+            "guards[0].at_most: 1 is below at_least, 2",
+        ),
+        (
+            GOOD + "rollout: {stages: [{name: all, share: 1}, {name: some, share: .1}]}",
+            "rollout.stages: must have shares that never fall, and end at 1",
+        ),
+        (GOOD + "rollout: {stages: [{name: some, share: .1}]}", "rollout.stages: must have shares"),
+        (GOOD + "rollout: {stages: [{name: all, share: 2}]}", "rollout.stages[0].share: "),
         (GOOD + "reward: {}\nreward: {}", "key 'reward' stands twice"),
         (GOOD + "policy: !!python/name:os.system", "could not determine a constructor"),
         ("[", "cannot be read as YAML"),

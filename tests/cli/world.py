@@ -125,6 +125,7 @@ class World:
             "deferred": False,
             "arm": None,
             "share": None,
+            "mixture_propensity": None,
             "decided_at": time,
         }
         self.append("decisions", self.home(decision_id), time, decision | fields)

@@ -134,7 +134,7 @@ def test_a_decision_becomes_a_record() -> None:
     given = decision(
         probabilities=UNIFORM,
         policy={"name": "legacy", "version": 3},
-        rollout={"arm": "canary", "share": 0.1},
+        rollout={"arm": "canary", "share": 0.1, "mixture_propensity": 0.3},
         deferred=True,
         decided_at=NOW,
     )
@@ -157,6 +157,7 @@ def test_a_decision_becomes_a_record() -> None:
         "deferred": True,
         "arm": "canary",
         "share": 0.1,
+        "mixture_propensity": 0.3,
         "decided_at": NOW,
     }
 
@@ -196,6 +197,7 @@ def test_probabilities_by_action_are_put_in_order() -> None:
         ({"subject_id": ""}, "subject_id"),
         ({"policy": {"name": "a", "version": -1}}, "policy.version"),
         ({"rollout": {"arm": "canary", "share": 2}}, "rollout.share"),
+        ({"rollout": {"arm": "canary", "share": 0.5, "mixture_propensity": 0}}, "rollout.mixture_propensity"),
         ({"decided_at": NOW + 600_000}, "decided_at"),
         ({"application": "nowhere"}, "application"),
     ],

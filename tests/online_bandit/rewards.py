@@ -55,6 +55,7 @@ def reward(application: Application, random: np.random.Generator, /, **changes: 
             "deferred": False,
             "arm": None,
             "share": None,
+            "mixture_propensity": None,
             "decided_at": DECIDED,
         },
         "reward": float(random.normal()),

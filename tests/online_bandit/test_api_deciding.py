@@ -72,6 +72,7 @@ def test_the_record_is_byte_for_byte_what_avro_writes(
         "deferred": asked.deferred,
         "arm": None,
         "share": None,
+        "mixture_propensity": None,
         "decided_at": NOW,
     }
     assert raw == encode(schema("decisions"), record)

@@ -44,6 +44,7 @@ def decision(decision_id, **changes):
         "deferred": False,
         "arm": None,
         "share": None,
+        "mixture_propensity": None,
         "decided_at": 1_700_000_000_000,
     } | changes
 

@@ -27,6 +27,7 @@ DECISION: Record = {
     "deferred": True,
     "arm": "canary",
     "share": 0.05,
+    "mixture_propensity": 0.3,
     "decided_at": 1_700_000_000_000,
 }
 
@@ -106,6 +107,75 @@ SAMPLES: dict[str, Record] = {
         "requested_at": 1_700_000_000_000,
         "started_at": 1_700_000_001_000,
         "at": 1_700_000_002_000,
+    },
+    "evaluations": {
+        "evaluation_id": "e-1",
+        "application": "generic",
+        "candidate_id": "ab" * 32,
+        "algorithm": "linear",
+        "artefact": "file:///artefacts/ab",
+        "manifest_sha256": "ab" * 32,
+        "baseline": "",
+        "kind": "log",
+        "verdict": "inconclusive",
+        "reasons": [
+            {"name": "interval-holds-baseline", "value": 500.0, "limit": None, "detail": "about 500 more"}
+        ],
+        "decisions": 1000,
+        "effective_sample_size": 412.5,
+        "max_weight": 9.5,
+        "metrics": [
+            {
+                "name": "reward",
+                "estimator": "snips",
+                "value": 0.5,
+                "low": 0.25,
+                "high": 0.75,
+                "baseline": 0.375,
+                "difference": 0.125,
+                "difference_low": -0.125,
+                "difference_high": 0.375,
+                "verdict": "inconclusive",
+            }
+        ],
+        "data": [{"partition": 3, "first_offset": 1000, "next_offset": 2000}],
+        "widening": 1.0,
+        "report": "",
+        "at": 1_700_000_003_000,
+    },
+    "deployments": {
+        "application": "generic",
+        "sequence": 7,
+        "at": 1_700_000_004_000,
+        "policies": [
+            {"arm": "stable", "policy": "default", "algorithm": "", "artefact": "", "manifest_sha256": ""},
+            {
+                "arm": "canary",
+                "policy": "ab" * 32,
+                "algorithm": "linear",
+                "artefact": "file:///artefacts/ab",
+                "manifest_sha256": "ab" * 32,
+            },
+        ],
+        "share": 0.1,
+        "stage": "10 %",
+        "salt": "generic-7",
+        "blocked": ["cd" * 32],
+        "state": '{"base":"default"}',
+    },
+    "deployment-events": {
+        "event_id": "generic-7",
+        "application": "generic",
+        "sequence": 7,
+        "what": "advanced",
+        "policy": "ab" * 32,
+        "stable": "default",
+        "share": 0.1,
+        "stage": "10 %",
+        "cause": "every guard passes",
+        "numbers": [{"name": "samples", "value": 512.0}],
+        "by": "deployer",
+        "at": 1_700_000_004_000,
     },
 }
 

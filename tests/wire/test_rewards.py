@@ -70,12 +70,15 @@ def test_spliced_records_decode_as_columns_with_their_decisions() -> None:
     assert inner.to_list() == [f"d-{number}" for number in range(300)]
 
 
+LATER = ("arm", "share", "mixture_propensity")
+
+
 def test_a_decision_of_an_older_version_is_resolved_first(tmp_path: Path) -> None:
     old, new = versions(tmp_path)
-    shorter = {key: value for key, value in DECISION.items() if key not in {"arm", "share"}}
+    shorter = {key: value for key, value in DECISION.items() if key not in LATER}
     raws = [RAW, encode(old, shorter), RAW]
     spliced = encode_rewards(raws, **COLUMNS, decision_schema=new)
-    resolved = {**SAMPLES["rewards"], "decision": {**DECISION, "arm": None, "share": None}}
+    resolved = {**SAMPLES["rewards"], "decision": {**DECISION, **dict.fromkeys(LATER)}}
     assert [decode(REWARDS, raw) for raw in spliced] == [SAMPLES["rewards"], resolved, SAMPLES["rewards"]]
     assert spliced == [encode(REWARDS, decode(REWARDS, raw)) for raw in spliced]
 

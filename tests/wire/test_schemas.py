@@ -72,7 +72,7 @@ def test_fingerprints_tell_the_topics_apart() -> None:
 
 
 def test_a_topic_without_schema_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"'nothing'.*decisions, interactions"):
+    with pytest.raises(ValueError, match=r"'nothing'.*evaluations, interactions"):
         load(DIRECTORY, "nothing")
 
 

@@ -19,7 +19,7 @@ from shared.wire.schemas import schema
 _DOUBLE = struct.Struct("<d")
 _END = b"\0"
 _NULL, _VALUE = b"\0", b"\2"
-_NO_ROLLOUT = _NULL + _NULL
+_NO_ROLLOUT = _NULL + _NULL + _NULL
 
 
 def _long(value: int) -> bytes:

@@ -97,6 +97,7 @@ _DECISION = {
     "deferred": False,
     "arm": None,
     "share": None,
+    "mixture_propensity": None,
     "decided_at": 1_700_000_000_000,
 }
 _INTERACTION = {
