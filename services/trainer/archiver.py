@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import polars as pl
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -22,8 +24,13 @@ from shared.telemetry.metrics import Metrics, bounded
 
 GROUP, TOPIC = "trainer-archive", "rewards"
 FETCH_MS = 200
-FETCH_BYTES = 8 << 20
+FETCH_BYTES = 1 << 20
+"""Of a partition: what is fetched ahead lies in memory too."""
 RETRY_S = 1.0
+DECODED = 8_000
+"""Rewards that are decoded at a time, since that takes several times their bytes in memory."""
+RECORD_BYTES = 100
+"""What Python takes to hold a record, beside its own bytes."""
 log = logging.getLogger(__name__)
 
 
@@ -148,9 +155,8 @@ class Archiver:
         self._gather(await consumer.getmany(timeout_ms=0 if wanted else FETCH_MS))
         if wanted:
             await self._catch_up(consumer)
-        for where, heap in list(self._heaps.items()):
-            if heap.values and (wanted or self._due(heap)):
-                await self._begin_storing(consumer, where)
+        for where in self._ripe(everything=bool(wanted)):
+            await self._begin_storing(consumer, where)
         if wanted:
             await self._stored()
         for done in wanted:
@@ -181,7 +187,7 @@ class Archiver:
             values = [record.value for record in records]
             heap.values += values
             heap.offsets += [record.offset for record in records]
-            heap.size += sum(len(value) for value in values if value is not None)
+            heap.size += sum(RECORD_BYTES + len(value or b"") for value in values)
             heap.next = heap.offsets[-1] + 1
             self._metrics.records_in.labels(TOPIC).inc(len(records))
 
@@ -190,11 +196,23 @@ class Archiver:
         ends = await consumer.end_offsets(list(self._heaps))
         while any([await consumer.position(where) < ends[where] for where in list(self._heaps)]):
             self._gather(await consumer.getmany(timeout_ms=FETCH_MS))
+            for where in self._ripe():
+                await self._begin_storing(consumer, where)
+
+    def _ripe(self, everything: bool = False) -> list[TopicPartition]:
+        """Whose heaps are to become files now: those that are due, and the largest while memory is short."""
+        largest = sorted(self._heaps.items(), key=lambda item: item[1].size, reverse=True)
+        total = sum(heap.size for _, heap in largest)
+        ripe = []
+        for where, heap in largest:
+            if heap.values and (everything or total >= self._settings.flush_bytes or self._due(heap)):
+                ripe.append(where)
+                total -= heap.size
+        return ripe
 
     def _due(self, heap: Heap) -> bool:
-        chosen = self._settings
-        waited = self._monotonic() - heap.since >= chosen.flush_after.total_seconds()
-        return waited or heap.size >= chosen.flush_bytes or len(heap.values) >= chosen.flush_rewards
+        waited = self._monotonic() - heap.since >= self._settings.flush_after.total_seconds()
+        return waited or len(heap.values) >= self._settings.flush_rewards
 
     async def _store(self, consumer: AIOKafkaConsumer, where: TopicPartition, heap: Heap) -> None:
         began = self._monotonic()
@@ -205,11 +223,11 @@ class Archiver:
             await consumer.commit({where: heap.next})  # for those who look at lag; see `take`
 
     def _commit(self, partition: int, heap: Heap) -> None:
-        found = decode(heap.values, np.array(heap.offsets, np.int64), partition)
-        for reason, count in found.refused.items():
+        frame, refused = decoded(partition, heap)
+        for reason, count in refused.items():
             log.warning("%d rewards of partition %d cannot be archived: %s", count, partition, reason)
             self._metrics.records_filtered.labels(TOPIC, reason).inc(count)
-        for part in self._archive.commit(partition, heap.first, heap.next, found.frame):
+        for part in self._archive.commit(partition, heap.first, heap.next, frame):
             self._metrics.archived.labels(bounded(part.application, self._applications)).inc(part.rows)
 
     def _measure(self, consumer: AIOKafkaConsumer) -> None:
@@ -217,6 +235,17 @@ class Archiver:
             end = consumer.last_stable_offset(where)
             lag = max(0, (end or 0) - heap.first)
             self._metrics.lag_records.labels(TOPIC, where.partition).set(lag)
+
+
+def decoded(partition: int, heap: Heap) -> tuple[pl.DataFrame, Counter[str]]:
+    """A heap as the archive's columns, and what could not become a row by reason."""
+    frames, refused = [], Counter[str]()
+    for start in range(0, len(heap.values), DECODED):
+        offsets = np.array(heap.offsets[start : start + DECODED], np.int64)
+        found = decode(heap.values[start : start + DECODED], offsets, partition)
+        frames.append(found.frame)
+        refused += found.refused
+    return pl.concat(frames), refused
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

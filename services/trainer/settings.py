@@ -25,7 +25,11 @@ class TrainerSettings(ServiceSettings):
     )
 
     flush_rewards: int = Field(200_000, gt=0, description="rewards of a partition that make a file")
-    flush_bytes: int = Field(64 << 20, gt=0, description="bytes of a partition's rewards that make a file")
+    flush_bytes: int = Field(
+        32 << 20,
+        gt=0,
+        description="bytes of rewards held, of all partitions; beyond, the largest part of them makes a file",
+    )
     flush_after: Duration = Field(timedelta(minutes=1), description="how long rewards wait for more")
     retention: Duration = Field(timedelta(days=90), description="days older than this are removed")
     watch_every: Duration = Field(
