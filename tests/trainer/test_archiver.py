@@ -15,7 +15,7 @@ from tests.archive.records import encoded, reward
 from tests.trainer.processes import applications, give_rewards, training, until
 
 REWARDS = 400
-HELD = 60_000
+HELD = 40_000
 """Bytes: less than half of the rewards, and more than a partition has of them."""
 
 
