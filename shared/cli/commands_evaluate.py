@@ -56,11 +56,11 @@ def evaluate(
     The verdict is pass, fail, inconclusive or refused; each is an answer, with exit status 0. A broken file
     is named by column and row, exit status 2.
     """
-    from shared.cli.evaluation.documents import document, full_document
-    from shared.cli.evaluation.reading import BadLog
-    from shared.cli.evaluation.report import write_report
-    from shared.cli.evaluation.running import Study
     from shared.core.estimators.settings import Settings
+    from shared.evaluation.documents import document, full_document
+    from shared.evaluation.reading import BadLog
+    from shared.evaluation.report import write_report
+    from shared.evaluation.running import study_file
 
     number, column = _baseline(baseline)
     try:
@@ -72,7 +72,7 @@ def evaluate(
             baseline=number,
             guards=[_guard(each) for each in guard or ()],
         )
-        study = Study(file, settings, column)
+        study = study_file(file, settings, column)
     except OSError as error:
         fail(f"{file}: {error.strerror}", BAD_USAGE)
     except BadLog as error:

@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from shared.cli.benchmarks.labelled_rows import SEPARATORS, load_rows
 from shared.cli.benchmarks.protocol import estimates
 from shared.cli.commands_evaluate import register
-from shared.cli.evaluation.segments import MOST, OTHERS, Segments
-from shared.cli.evaluation.timeline import STRETCHES, Timeline
 from shared.core.estimators.log import Logged
+from shared.evaluation.segments import MOST, OTHERS, Segments
+from shared.evaluation.timeline import STRETCHES, Timeline
 
 OBD = Path(__file__).parents[1] / "data" / "evaluation" / "obd_men"
 FIXED = ["n", "effective_sample_size", "max_weight", "baseline", "estimates", "verdict", "reasons"]

@@ -9,12 +9,12 @@ from string import Template
 
 import numpy as np
 
-from shared.cli.evaluation.report.charts import Bar, histogram, intervals, lines, number
-from shared.cli.evaluation.running import Study
 from shared.core.estimators.evaluation import Evaluation
 from shared.core.estimators.measuring import Estimate
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.weights import LOWEST, PER_OCTAVE, Weights
+from shared.evaluation.report.charts import Bar, histogram, intervals, lines, number
+from shared.evaluation.study import Study
 
 TEMPLATE = Path(__file__).with_name("page.html")
 ONE, TWO = '<span class="key one"></span>', '<span class="key two"></span>'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import polars as pl
 
 from shared.core.estimators.hashing import Hashes
 from shared.core.estimators.log import Logged, first_fault
+from shared.evaluation.study import Chunk
 
 REQUIRED = ("reward", "propensity", "target_propensity")
 MODELS = ("q_logged", "q_target")
@@ -22,14 +22,6 @@ PARQUET_MAGIC = b"PAR1"
 
 class BadLog(ValueError):
     """A file that cannot be evaluated; the message names the column and the row."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows of the file, in order."""
-
-    log: Logged
-    segments: Sequence[str] | None
 
 
 class LogFile:

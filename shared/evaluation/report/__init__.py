@@ -1,5 +1,5 @@
 """The page that a person reads: one HTML file with inline plots, viewable without a network."""
 
-from shared.cli.evaluation.report.page import write_report
+from shared.evaluation.report.page import write_report
 
 __all__ = ["write_report"]

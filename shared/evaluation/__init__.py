@@ -1,0 +1,1 @@
+"""Evaluations of logged decisions as documents and as pages for people."""
