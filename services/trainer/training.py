@@ -14,17 +14,19 @@ from typing import TextIO
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from services.trainer.interactions import read_interactions
 from services.trainer.orders import SAID, Orders, Outcome, Progress, read_orders, to_line
 from shared.algorithms import artefacts
 from shared.algorithms.artefacts import Artefact
 from shared.algorithms.contract import Dataset, NotTrainable
 from shared.algorithms.manifest import MANIFEST
 from shared.algorithms.parameters import from_document
-from shared.algorithms.reading.archive import tables
+from shared.algorithms.reading.archive import tables, wants_interactions
 from shared.algorithms.registry import MissingLibrary, for_application
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.archive.reading import read_rewards
+from shared.broker.settings import BrokerSettings
 
 NICENESS = 10
 """Decisions and learning come first."""
@@ -48,10 +50,15 @@ def train(orders: Orders, tell: TextIO) -> Outcome:
     rewards, sources = read_rewards(
         Archive(orders.archive), orders.application, orders.spans, orders.decided_from
     )
+    interactions = None
+    if wants_interactions(orders.application):
+        progress(0.0, "reading what was said")
+        interactions, ranges = read_interactions(BrokerSettings(), application.settings.reward, rewards)
+        sources += ranges
     with TemporaryDirectory(prefix="streamwheel-training-") as scratch:
         try:
             previous = _fetch(orders.previous, Path(scratch)) if orders.previous else None
-            found = tables(application, rewards)
+            found = tables(application, rewards, interactions)
             data = Dataset(orders.application, found, sources, application.actions, previous)
             parameters = from_document(algorithm.declaration.Parameters, orders.parameters)
             root = _local(orders.artefacts) or Path(scratch) / "made"

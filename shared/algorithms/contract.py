@@ -3,7 +3,7 @@
 `declaration.py` imports nothing heavy and holds
     Parameters      one frozen dataclass of hyper-parameters, documented field by field, `config=PARAMETERS`
     PRESETS         name → Parameters; "default" is one of them
-    APPLICATIONS    names of the applications that it is for; empty: for every application of YAML alone
+    APPLICATIONS    names of the applications that it is for; GENERIC: every application of YAML alone
     TABLES          table of the data → columns that it reads
     LIBRARIES       distributions whose versions the manifest keeps
     inputs(data)    JSON Schema of what its policy needs to decide
@@ -26,6 +26,8 @@ PARAMETERS = ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docst
 
 #: Share done, in [0, 1], and what is being done.
 Progress = Callable[[float, str], None]
+#: Among the applications of an algorithm: every one of YAML alone.
+GENERIC = "generic"
 #: Name → polars type; a list or struct column gives its own type.
 Columns = Mapping[str, Any]
 

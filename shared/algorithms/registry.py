@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from shared.algorithms.contract import Declaration, NotTrainable, Training
+from shared.algorithms.contract import GENERIC, Declaration, NotTrainable, Training
 
 #: What an application is retrained with unless somebody says otherwise; `OTHERWISE` for all others.
 USUAL: Mapping[str, str] = {
@@ -75,7 +75,7 @@ def for_application(application: str, name: str | None = None) -> Algorithm:
 
 def _fits(algorithm: Algorithm, application: str) -> bool:
     meant = algorithm.declaration.APPLICATIONS
-    return application in meant if meant else application not in USUAL
+    return application in meant or (GENERIC in meant and application not in USUAL)
 
 
 def _module(name: str, part: str) -> ModuleType:

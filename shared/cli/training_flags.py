@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from shared.algorithms.contract import NotTrainable
+from shared.algorithms.contract import GENERIC, NotTrainable
 from shared.algorithms.registry import USUAL, Algorithm, algorithms, for_application
 
 _WORDS: Mapping[type, str] = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
@@ -67,7 +67,7 @@ def _named(arguments: Sequence[str]) -> tuple[str | None, str | None]:
 
 def _options(algorithm: Algorithm) -> dict[str, inspect.Parameter]:
     kind: Any = algorithm.declaration.Parameters
-    meant = ", ".join(algorithm.declaration.APPLICATIONS) or "applications of YAML alone"
+    meant = ", ".join(algorithm.declaration.APPLICATIONS).replace(GENERIC, "applications of YAML alone")
     return {
         name: _option(name, field, f"{algorithm.name}: {meant}")
         for name, field in kind.__pydantic_fields__.items()

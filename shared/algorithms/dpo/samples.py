@@ -29,6 +29,7 @@ class Pairs:
 
 def pairs(data: Dataset, parameters: Parameters, seed: int) -> Pairs:
     """Read the pairs and hold out whole questions. Raises NotTrainable."""
+    _refuse_one_sided(data)
     found = preferences(data, TABLES["preferences"])
     if found.height < parameters.min_samples:
         raise NotTrainable(
@@ -36,6 +37,18 @@ def pairs(data: Dataset, parameters: Parameters, seed: int) -> Pairs:
         )
     held = held_out_questions(found["question_id"], parameters.held_out, seed)
     return Pairs(found.filter(~held), found.filter(held))
+
+
+def _refuse_one_sided(data: Dataset) -> None:
+    """Say of ratings that make no pair what they lack."""
+    ratings = data.tables.get("ratings")
+    if ratings is None or data.tables["preferences"].height:
+        return
+    liked, questions = int(ratings["liked"].sum()), ratings["question_id"].n_unique()
+    raise NotTrainable(
+        f"preferences: none, of {ratings.height} ratings of {questions} questions {liked} are up and "
+        f"{ratings.height - liked} down; a pair takes both for one question"
+    )
 
 
 def prompt_text(prompt: str) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from shared.algorithms.contract import PARAMETERS, Dataset, vector
+from shared.algorithms.contract import GENERIC, PARAMETERS, Dataset, vector
 from shared.algorithms.rewards import COLUMNS, TABLE
 
 
@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Parameters] = {
     "default": Parameters(),
     "curved": Parameters(map="fourier"),
 }
-APPLICATIONS: Sequence[str] = ()
+APPLICATIONS: Sequence[str] = (GENERIC, "assistant", "dashboard_widgets")
 TABLES: Mapping[str, Mapping[str, Any]] = {TABLE: COLUMNS}
 LIBRARIES: Sequence[str] = ("numpy", "polars")
 

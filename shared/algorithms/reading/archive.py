@@ -7,11 +7,23 @@ from shared.algorithms.rewards import TABLE, flat
 from shared.applications.contract import Application
 
 
-def tables(application: Application, records: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def tables(
+    application: Application, records: pl.DataFrame, interactions: pl.DataFrame | None = None
+) -> dict[str, pl.DataFrame]:
     """Tables of the rewards in `records`, all revisions of them, nested or flat.
 
-    `rewards` always; an application with lines of its own adds its tables. Raises NotTrainable.
+    `rewards` always; an application with lines of its own adds its tables. `interactions`, if they are known,
+    are those behind the rewards: decision_id and the columns of INTERACTION_COLUMNS, in order of time.
+    Raises NotTrainable.
     """
-    rewards = flat(records)
-    own = getattr(reader(application.name), "of_rewards", None)
-    return {TABLE: rewards} | (dict(own(application, rewards)) if own else {})
+    rewards, module = flat(records), reader(application.name)
+    own = getattr(module, "of_rewards", None)
+    found = {TABLE: rewards} | (dict(own(application, rewards)) if own else {})
+    if interactions is not None and wants_interactions(application.name):
+        found |= module.of_interactions(application, rewards, interactions)
+    return found
+
+
+def wants_interactions(application: str) -> bool:
+    """Whether rewards alone do not tell all that the application's algorithms learn from."""
+    return hasattr(reader(application), "of_interactions")

@@ -47,23 +47,40 @@ def _parquet(file: Path) -> pl.DataFrame:
 
 def _lines(application: Application, file: Path) -> list[Any]:
     """Every line's record. Raises DataError if there is one that is none."""
-    module, records, problems, wrong = reader(application.name), [], [], 0
+    module, records, numbers, faults = reader(application.name), [], [], _Faults(file.name)
     for number, line in _documents(file):
         try:
             if isinstance(line, str):
                 raise FieldError("line", line)
             records.append(module.read_line(application, line))
+            numbers.append(number)
         except FieldError as error:
-            wrong += 1
-            if wrong <= MOST_NAMED:
-                problems.append(f"{file.name}, line {number}: {error}")
-    if wrong > MOST_NAMED:
-        problems.append(f"{file.name}: {wrong - MOST_NAMED} more lines are wrong")
-    if problems:
-        raise DataError("\n".join(problems))
+            faults.add(number, error)
+    if not faults.count and hasattr(module, "problems"):
+        for position, fault in module.problems(records):
+            faults.add(numbers[position], fault)
+    faults.check()
     if not records:
         raise DataError(f"{file.name}: has no lines")
     return records
+
+
+class _Faults:
+    """Lines that are wrong: all are counted, the first ones named."""
+
+    def __init__(self, file: str) -> None:
+        self.count, self._file, self._named = 0, file, list[str]()
+
+    def add(self, number: int, error: FieldError) -> None:
+        self.count += 1
+        if self.count <= MOST_NAMED:
+            self._named.append(f"{self._file}, line {number}: {error}")
+
+    def check(self) -> None:
+        if self.count > MOST_NAMED:
+            self._named.append(f"{self._file}: {self.count - MOST_NAMED} more lines are wrong")
+        if self._named:
+            raise DataError("\n".join(self._named))
 
 
 def _documents(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:

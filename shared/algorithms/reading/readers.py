@@ -10,7 +10,9 @@ def reader(application: str) -> ModuleType:
 
     It has `read_line(application, line)`, which returns one line as a record or raises FieldError, and
     `tables(application, records)`, which makes tables of records. One with `of_rewards(application, rewards)`
-    also makes them of archived rewards.
+    also makes them of archived rewards, one with `of_interactions(application, rewards, interactions)` of
+    rewards together with the interactions behind them. `problems(records)`, where there is one, gives the
+    position of each record that does not go with others, and a FieldError.
     """
     own = f"{__package__}.{application}"
     return import_module(own if find_spec(own) else f"{__package__}.decisions")
