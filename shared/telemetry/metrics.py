@@ -140,3 +140,19 @@ class Metrics:
         self.training_seconds = histogram(
             "training_seconds", "from a training's begin to its end", TRAINING_BUCKETS, "application"
         )
+
+        self.rollout_stage = gauge(
+            "rollout_stage", "stage of the rollout, counted from 0; -1 without one", "application"
+        )
+        self.rollout_share = gauge("rollout_share", "share of subjects that get the canary", "application")
+        self.rollout_mean = gauge(
+            "rollout_mean_reward", "mean reward of an arm in this stage", "application", "arm"
+        )
+        self.rollout_samples = gauge(
+            "rollout_samples", "closed rewards of an arm in this stage", "application", "arm"
+        )
+        self.rollout_held = gauge(
+            "rollout_held", "1 for the reason that holds the stage", "application", "reason"
+        )
+        self.rollouts = counter("rollouts", "rollouts that ended", "application", "outcome")
+        self.notifications = counter("notifications", "events told to webhooks", "outcome")

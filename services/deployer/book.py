@@ -1,0 +1,148 @@
+"""All that a deployer knows of one application, as a value and as the JSON in `deployments.state`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from shared.core.rollout.arms import Mean
+from shared.core.rollout.facts import State
+from shared.wire.rollouts import Deployed, Evaluation
+
+REMEMBERED = 100
+"""Candidates that are over, earlier stable versions, and ids: what is older is in the topics alone."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an evaluation said of one metric; numbers that are not finite are left out."""
+
+    metric: str
+    estimator: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A candidate, and what evaluations say of it."""
+
+    deployed: Deployed
+    evaluation_id: str
+    """The one that let it in, or the newest."""
+    verdict: str
+    """Of the newest evaluation."""
+    decisions: int
+    detail: str = ""
+    """The newest evaluation's first reason."""
+    waits: bool = False
+    """Passed, and waits for somebody to promote it."""
+    submitted: bool = False
+    """Rolled out once, by itself or by somebody: later passes change nothing."""
+    predictions: tuple[Prediction, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The stage under way: what its cohorts are made of."""
+
+    salt: str
+    policy: str
+    stable: str
+    stage: int
+    since: int
+    """Milliseconds: decisions of the stage are made no earlier."""
+    offsets: Mapping[int, int]
+    """Per partition of rewards: the first that may be of the stage."""
+    held: tuple[str, ...] = ()
+    """Reasons that were audited."""
+    record: tuple[Mean | None, ...] = ()
+    """Means that stable had in the last stage with two arms, a guard each."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """One application's rollouts."""
+
+    application: str
+    state: State
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    watch: Watch | None = None
+    seen: tuple[str, ...] = ()
+    """Ids of evaluations and of events that had an effect."""
+    at: int = 0
+    """Milliseconds of the last change: time never falls, whatever clock a successor has."""
+
+    def deployed(self, policy: str) -> Deployed:
+        """Where a policy lies; the online policy is nowhere."""
+        entry = self.entries.get(policy)
+        return entry.deployed if entry else Deployed(policy)
+
+    def knows(self, policy: str) -> bool:
+        """Whether a policy was ever heard of."""
+        known = {self.state.base, self.state.stable, *self.state.history, *self.entries}
+        return policy in known or any(each.policy == policy for each in self.state.blocked)
+
+    def pruned(self) -> "Book":
+        """Without what was over long ago."""
+        state = replace(self.state, history=self.state.history[-REMEMBERED:])
+        rollout = [state.rollout.policy] if state.rollout else []
+        live = {state.stable, *state.history, *state.queue, *rollout}
+        over = [name for name, entry in self.entries.items() if name not in live and not entry.waits]
+        gone = set(over[:-REMEMBERED])
+        entries = {name: entry for name, entry in self.entries.items() if name not in gone}
+        return replace(self, state=state, entries=entries, seen=self.seen[-REMEMBERED:])
+
+
+_ADAPTER = TypeAdapter(Book)
+
+
+def document(book: Book) -> dict[str, Any]:
+    """As JSON has it."""
+    found: dict[str, Any] = _ADAPTER.dump_python(book, mode="json")
+    return found
+
+
+def read(found: Mapping[str, Any]) -> Book:
+    """The book of a document. Raises pydantic.ValidationError."""
+    return _ADAPTER.validate_python(found)
+
+
+def rebased(book: Book, base: str) -> Book:
+    """With the application's present online policy as the base."""
+    state = book.state
+    if state.base == base:
+        return book
+    stable = base if state.stable == state.base else state.stable
+    history = tuple(base if each == state.base else each for each in state.history)
+    return replace(book, state=replace(state, base=base, stable=stable, history=history))
+
+
+def entry_of(evaluation: Evaluation, before: Entry | None) -> Entry:
+    """What is known of a candidate after one more evaluation."""
+    first = before is None or not (before.submitted or before.waits)
+    predictions = tuple(
+        Prediction(each.name, each.estimator, *map(_finite, (each.value, each.low, each.high)))
+        for each in evaluation.metrics
+    )
+    reason = evaluation.reasons[0].detail if evaluation.reasons else ""
+    newest = Entry(
+        deployed=Deployed(
+            evaluation.candidate_id, evaluation.algorithm, evaluation.artefact, evaluation.manifest_sha256
+        ),
+        evaluation_id=evaluation.evaluation_id,
+        verdict=evaluation.verdict,
+        decisions=evaluation.decisions,
+        detail=reason[:500],
+        predictions=predictions,
+    )
+    if first or before is None:
+        return newest
+    return replace(before, verdict=newest.verdict, decisions=newest.decisions, detail=newest.detail)
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None

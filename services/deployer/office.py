@@ -1,0 +1,170 @@
+"""Books, rules and cohorts of all applications, for whoever leads."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from services.deployer import handlers, judging
+from services.deployer.book import Book, rebased
+from services.deployer.handlers import Change, Command, Rules
+from services.deployer.reading import RewardReader, Staged
+from services.deployer.records import Made
+from services.deployer.settings import DeployerSettings
+from shared.algorithms.artefacts import ArtefactError, load
+from shared.applications.contract import Application
+from shared.core.rollout.facts import State
+from shared.core.rollout.guards import Assessment
+from shared.telemetry.metrics import Metrics
+from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, Verdict
+
+ENDS = ("stable", "rolled-back", "aborted", "superseded", "expired")
+_VERDICTS: Mapping[str, Verdict] = {"advanced": "pass", "stable": "pass", "rolled-back": "fail"}
+
+
+class Office:
+    """What is known of every application. `books` are replaced as a whole, so other threads may read them."""
+
+    def __init__(
+        self,
+        settings: DeployerSettings,
+        applications: Mapping[str, Application],
+        books: Mapping[str, Book],
+        reader: RewardReader,
+        metrics: Metrics,
+    ) -> None:
+        self._applications, self._reader, self._metrics = applications, reader, metrics
+        self._quiet_ms = round(settings.quiet.total_seconds() * 1000)
+        self.books: dict[str, Book] = {}
+        """Of every application."""
+        self.seen: dict[str, Assessment] = {}
+        """What guards made of stages the last time."""
+        self._stages = {name: judging.rollout_settings(each) for name, each in applications.items()}
+        for name, application in applications.items():
+            base = application.settings.policy.name
+            self.books[name] = rebased(books.get(name) or Book(name, State(base, base)), base)
+            self._follow(self.books[name])
+            self._show(name)
+
+    def rules(self, name: str) -> Rules:
+        """How an application's rollouts go."""
+        automatic = self._applications[name].settings.rollout.automatic
+        ends = self._reader.ends
+        return Rules(self._stages[name], automatic, ends, _broken)
+
+    def evaluated(self, evaluation: Evaluation, now: int) -> Change | None:
+        """An evaluation has come."""
+        book = self.books.get(evaluation.application)
+        if book is None or evaluation.kind == "stage":
+            why = "stage" if book else "unknown-application"
+            self._metrics.records_filtered.labels("evaluations", why).inc()
+            return None
+        return handlers.evaluated(book, evaluation, now, self.rules(book.application))
+
+    def happened(self, event: DeploymentEvent, now: int) -> Change | None:
+        """Somebody wrote into the audit: only kill switches count."""
+        book = self.books.get(event.application)
+        if book is None or event.what != "killed":
+            return None
+        return handlers.killed(book, event, now, self.rules(book.application))
+
+    def commanded(self, command: Command, now: int) -> Change:
+        """Somebody asks for something. Raises KeyError for an unknown application."""
+        book = self.books[command.application]
+        return handlers.commanded(book, command, now, self.rules(book.application))
+
+    def observed(self, now: int) -> Iterator[Change]:
+        """What guards lead to, for each rollout."""
+        for name, book in list(self.books.items()):
+            seen = self._look(book, now)
+            if seen is None:
+                continue
+            self.seen = {**self.seen, name: seen}
+            staged = self._reader.stage(name)
+            number = len(judging.guards(self._applications[name]))
+            means = judging.means(staged.cohorts if staged else None, number)
+            yield handlers.observed(book, seen, means, now, self.rules(name))
+
+    def made(self, change: Change, now: int) -> Made | None:
+        """What goes into the log; None for nothing."""
+        name = change.book.application
+        if change.book == self.books[name] and not change.events:
+            return None
+        book = change.book.pruned()
+        deployment = None
+        if change.book != self.books[name]:
+            deployment = handlers.deployment(book, now, self.rules(name))
+        return Made(book, deployment, change.events, self._realised(change, now))
+
+    def keep(self, made: Made, now: int) -> None:
+        """It is in the log."""
+        name = made.book.application
+        before = self.books[name]
+        self.books = {**self.books, name: made.book}
+        if made.book.watch != before.watch:
+            self._follow(made.book)
+        for event in made.events:
+            if event.what in ENDS:
+                self._metrics.rollouts.labels(name, event.what).inc()
+        if made.book.state.rollout is None:
+            self.seen = {other: seen for other, seen in self.seen.items() if other != name}
+        self._show(name)
+
+    def _look(self, book: Book, now: int) -> Assessment | None:
+        rollout, watch = book.state.rollout, book.watch
+        if rollout is None or watch is None:
+            return None
+        staged = self._reader.stage(book.application)
+        if staged is None:
+            entry = book.entries.get(rollout.policy)
+            return judging.shadow(entry) if entry else None
+        application = self._applications[book.application]
+        reward = application.settings.reward
+        quiet = self._quiet_ms + round((reward.wait + reward.hold).total_seconds() * 1000)
+        plan = judging.plan(application, rollout.stage)
+        return judging.judge(plan, staged.cohorts, watch, now, quiet)
+
+    def _follow(self, book: Book) -> None:
+        """Read the rewards of the stage that a book is in, if it has users."""
+        name, rollout, watch = book.application, book.state.rollout, book.watch
+        known = self._reader.stage(name)
+        if rollout is None or watch is None or not (share := book.state.share(self._stages[name])):
+            self._reader.follow(name, None)
+        elif known is not None and not handlers.over(known.watch, watch):
+            known.watch = watch
+        else:
+            application = self._applications[name]
+            names = [guard.name for guard in judging.guards(application)]
+            self._reader.follow(name, Staged(watch, share, names, judging.cohorts(application)))
+
+    def _realised(self, change: Change, now: int) -> Evaluation | None:
+        ended, name = change.ended, change.book.application
+        staged = self._reader.stage(name)
+        if ended is None or staged is None:
+            return None
+        last = next((e for e in reversed(change.events) if e.policy == ended.policy), change.events[-1])
+        return judging.realised(
+            self.books[name],
+            ended,
+            judging.plan(self._applications[name], ended.stage),
+            staged.cohorts,
+            _VERDICTS.get(last.what, "inconclusive"),
+            last.sequence,
+            self._reader.positions(),
+            self._stages[name].stages[ended.stage].name,
+            now,
+        )
+
+    def _show(self, name: str) -> None:
+        rollout = self.books[name].state.rollout
+        self._metrics.rollout_stage.labels(name).set(rollout.stage if rollout else -1)
+        self._metrics.rollout_share.labels(name).set(self.books[name].state.share(self._stages[name]))
+
+
+def _broken(deployed: Deployed) -> str | None:
+    """Why an artefact cannot be used: files are verified against the manifest, and that against its id."""
+    if not deployed.artefact:
+        return "nobody said where it lies"
+    try:
+        load(Path(deployed.artefact), deployed.policy)
+    except (ArtefactError, OSError) as error:
+        return str(error)
+    return None

@@ -1,0 +1,271 @@
+"""The deployer's loop: facts come in, one transaction each goes out. One thread owns all of it."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import KafkaError
+
+from services.deployer.handlers import Change, Command
+from services.deployer.notifying import Notifier
+from services.deployer.office import Office
+from services.deployer.reading import RewardReader
+from services.deployer.records import EVALUATIONS, EVENTS, outgoing, read_books, unreadable
+from services.deployer.settings import DeployerSettings
+from shared.applications.contract import Application
+from shared.broker.ledger import Ledger, LedgerBroken
+from shared.broker.settings import BrokerSettings
+from shared.telemetry.health import Health
+from shared.telemetry.metrics import Metrics
+from shared.wire.codec import WireError
+from shared.wire.rollouts import read_evaluation, read_event
+
+GROUP = "deployer"
+SESSION_MS = 10_000
+"""After so long without a sign of life, another deployer leads."""
+RETRY_S = 1.0
+"""After Kafka could not be reached."""
+COMMIT_S = 5.0
+"""How long positions whose records led to nothing wait to be committed."""
+log = logging.getLogger(__name__)
+Clock = Callable[[], int]
+
+
+class NotLeading(RuntimeError):
+    """Another deployer leads, or Kafka is away."""
+
+
+@dataclass
+class _Asked:
+    command: Command
+    done: "Future[Change]"
+
+
+class Deployer:
+    """Consumes evaluations, kill switches and commands; `clock` is in milliseconds since 1970."""
+
+    def __init__(
+        self,
+        settings: DeployerSettings,
+        broker: BrokerSettings,
+        applications: Mapping[str, Application],
+        metrics: Metrics,
+        health: Health,
+        notifier: Notifier,
+        clock: Clock = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._settings, self._broker, self._applications = settings, broker, applications
+        self._metrics, self._notifier, self._clock = metrics, notifier, clock
+        self._loop = health.loop("evaluations", limit=120.0)
+        health.check("leader", lambda: None if self.leads else "another deployer leads, or Kafka is away")
+        self._poll_ms = max(1, round(settings.poll.total_seconds() * 1000))
+        self._asked: SimpleQueue[_Asked] = SimpleQueue()
+        self._listener = _Listener()
+        self._stopping = False
+        self._consumer: Any = None
+        self._ledger: Ledger | None = None
+        self._reader: RewardReader | None = None
+        self._positions: dict[Any, int] = {}
+        self._moved: float | None = None
+        self.office: Office | None = None
+        """Books and what is done with them, while this process leads."""
+        self.leads = False
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stopping:
+            try:
+                self._consumer = self._subscribe()
+                self._serve()
+            except (KafkaError, LedgerBroken) as error:
+                log.warning("Kafka: %s; trying again", error)
+            finally:
+                self._let_go()
+            self._refuse_asked()
+            if not self._stopping:
+                time.sleep(RETRY_S)
+
+    def stop(self) -> None:
+        """Ask `run` to return; from any thread."""
+        self._stopping = True
+
+    def ask(self, command: Command) -> "Future[Change]":
+        """Have a command done, from any thread; the result comes once it is in the log.
+
+        Until then the future may fail with NotLeading, KafkaError or LedgerBroken.
+        """
+        done: Future[Change] = Future()
+        self._asked.put(_Asked(command, done))
+        return done
+
+    def _subscribe(self) -> Any:
+        consumer = KafkaConsumer(
+            **self._broker.kafka_python(),
+            group_id=self._broker.group(GROUP),
+            group_instance_id=self._settings.instance,
+            session_timeout_ms=SESSION_MS,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            # Both topics have one partition: by range, the first member has both.
+            partition_assignment_strategy=[RangePartitionAssignor],
+        )
+        self._listener = _Listener()
+        consumer.subscribe(self._broker.topics([EVALUATIONS, EVENTS]), listener=self._listener)
+        return consumer
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            busy = self._reader is not None and self._reader.busy
+            polled = self._consumer.poll(timeout_ms=0 if busy else self._poll_ms)
+            self._loop.beat()
+            if self._listener.changed():
+                self._leave()
+                if len(self._consumer.assignment()) == 2:
+                    self._take_over()
+                    continue  # what was polled before is read again, from the committed positions
+            if not self.leads:
+                self._refuse_asked()
+                continue
+            for where, records in polled.items():
+                for record in records:
+                    self._read(where, record)
+            self._watch()
+            self._obey()
+            self._commit_moved()
+
+    def _take_over(self) -> None:
+        """Fence whoever led before, and go on from what the log says."""
+        self._ledger = Ledger(self._broker, GROUP)
+        for where in self._consumer.assignment():
+            position = self._consumer.committed(where)
+            if position is None:
+                self._consumer.seek_to_beginning(where)
+            else:
+                self._consumer.seek(where, position)
+        self._positions, self._moved = {}, None
+        self._reader = RewardReader(self._broker, self._metrics)
+        books = read_books(self._broker)
+        self.office = Office(self._settings, self._applications, books, self._reader, self._metrics)
+        self.leads = True
+        log.info("leading, with the rollouts of %d applications", len(books))
+
+    def _leave(self) -> None:
+        self.leads = False
+        self.office = None
+        for each in (self._ledger, self._reader):
+            if each is not None:
+                with suppress(KafkaError):
+                    each.close()
+        self._ledger = self._reader = None
+
+    def _let_go(self) -> None:
+        self._leave()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(KafkaError):
+                consumer.close()
+
+    def _read(self, where: Any, record: Any) -> None:
+        assert self.office is not None
+        evaluations = where.topic == self._broker.topic(EVALUATIONS)
+        name = EVALUATIONS if evaluations else EVENTS
+        self._metrics.records_in.labels(name).inc()
+        self._positions[where] = record.offset + 1
+        self._moved = self._moved or time.monotonic()
+        now = self._clock()
+        try:
+            if evaluations:
+                changes = self.office.evaluated(read_evaluation(record.value), now)
+            else:
+                changes = self.office.happened(read_event(record.value), now)
+        except WireError as error:
+            assert self._ledger is not None
+            dead = unreadable(self._broker, self._ledger, name, record, error)
+            self._ledger.write([dead], self._positions, self._consumer.group_metadata())
+            self._metrics.records_dead.labels(name, error.reason).inc()
+            self._moved = None
+            return
+        self._write(changes, now)
+
+    def _watch(self) -> None:
+        assert self.office is not None
+        assert self._reader is not None
+        if self._reader.busy:
+            self._reader.poll(self._poll_ms, self._clock())
+        now = self._clock()
+        for change in self.office.observed(now):
+            self._write(change, now)
+
+    def _obey(self) -> None:
+        assert self.office is not None
+        while (asked := self._next_asked()) is not None:
+            try:
+                now = self._clock()
+                change = self.office.commanded(asked.command, now)
+                self._write(change, now)
+            except Exception as error:
+                asked.done.set_exception(error)
+                raise
+            asked.done.set_result(change)
+
+    def _write(self, change: Change | None, now: int) -> None:
+        """One transaction: the record that is obeyed, its audit, the stage's evaluation, the positions."""
+        assert self.office is not None
+        assert self._ledger is not None
+        if change is None:
+            return
+        made = self.office.made(change, now)
+        if made is None:
+            return
+        self._ledger.write(outgoing(made), self._positions, self._consumer.group_metadata())
+        self._moved = None
+        self.office.keep(made, now)
+        for event in made.events:
+            self._metrics.records_out.labels(EVENTS).inc()
+            self._notifier.tell(event)
+
+    def _commit_moved(self) -> None:
+        if self._moved is not None and time.monotonic() - self._moved > COMMIT_S:
+            assert self._ledger is not None
+            self._ledger.write([], self._positions, self._consumer.group_metadata())
+            self._moved = None
+
+    def _next_asked(self) -> _Asked | None:
+        with suppress(Empty):
+            while True:
+                asked = self._asked.get_nowait()
+                if asked.done.set_running_or_notify_cancel():
+                    return asked
+        return None
+
+    def _refuse_asked(self) -> None:
+        while (asked := self._next_asked()) is not None:
+            asked.done.set_exception(NotLeading("another deployer leads, or Kafka is away"))
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes that partitions were given or taken; it is called from Kafka's own thread."""
+
+    def __init__(self) -> None:
+        self._changes = self._seen = 0
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Called before a rebalance."""
+        self._changes += 1
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Called after it."""
+        self._changes += 1
+
+    def changed(self) -> bool:
+        """Whether anything has changed since the last call."""
+        changes, before, self._seen = self._changes, self._seen, self._changes
+        return changes != before
