@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from shared.algorithms.artefacts import ArtefactError, load
+from shared.algorithms.artefacts import Artefact, ArtefactError, load
 from shared.algorithms.registry import algorithms
 from shared.core.arrays import Floats
 
@@ -32,6 +33,10 @@ class ContinuousPolicy(Protocol):
     """A policy whose action is a vector of numbers."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """The names of the action's m numbers."""
+
+    @property
     def width(self) -> int:
         """Numbers in a context."""
 
@@ -47,13 +52,29 @@ def load_policy(folder: Path, expected: str | None = None) -> Policy:
 
     Raises ArtefactError for one that was changed, or whose algorithm is unknown or serves nothing here.
     """
-    artefact = load(folder, expected)
-    name = artefact.manifest.algorithm
-    known = algorithms()
-    serving = known[name].serving() if name in known else None
+    return policy_of(load(folder, expected))
+
+
+def policy_of(artefact: Artefact) -> Policy:
+    """The policy of a verified artefact.
+
+    Raises ArtefactError for one whose algorithm is unknown or serves nothing here.
+    """
+    folder, name = artefact.folder, artefact.manifest.algorithm
+    serving = _serving(name)
     if serving is None:
         raise ArtefactError(f"{folder}: policies of {name} are not served from files")
     try:
         return cast(Policy, serving.policy(artefact))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtefactError(f"{folder}: is no policy of {name}: {error}") from error
+
+
+def is_served(algorithm: str) -> bool:
+    """Whether `load_policy` knows what to do with artefacts of an algorithm."""
+    return _serving(algorithm) is not None
+
+
+def _serving(algorithm: str) -> ModuleType | None:
+    known = algorithms()
+    return known[algorithm].serving() if algorithm in known else None

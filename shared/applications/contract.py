@@ -45,6 +45,16 @@ class Rewards:
     components: dict[str, Numbers]
 
 
+@dataclass(frozen=True)
+class VectorAction:
+    """An action that is a vector of numbers, which only a trained policy chooses."""
+
+    name: str
+    """What it is called in decisions."""
+    numbers: Sequence[str]
+    """The names of its numbers: in the reply's `parameters` and in the decision's attributes."""
+
+
 class Application(Protocol):
     """One product that decides and learns. Implementations are immutable and keep no state."""
 
@@ -71,6 +81,16 @@ class Application(Protocol):
     @property
     def action_width(self) -> int:
         """m, the number of features of each action; 0 without any."""
+
+    @property
+    def vector_action(self) -> VectorAction | None:
+        """The action beyond `actions` whose numbers a trained policy gives; None where there is none."""
+
+    def parameters(self, action: str) -> Mapping[str, Any] | None:
+        """What an action of the list stands for, as JSON; None where its name says all.
+
+        Decisions over HTTP carry it. Raises `FieldError` for a name that is no action.
+        """
 
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """A request's context as a vector of d float32. Raises `FieldError` naming `context.<feature>`."""

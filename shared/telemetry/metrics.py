@@ -116,7 +116,25 @@ class Metrics:
         self.decision_seconds = histogram(
             "decision_seconds", "from request to reply", REQUEST_BUCKETS, "application"
         )
-        self.decisions = counter("decisions", "decisions made", "application", "policy")
+        # The label policy is the online policy's name, or the algorithm of a trained one.
+        self.decisions = counter("decisions", "decisions made", "application", "policy", "arm")
+        self.decisions_replaced = counter(
+            "decisions_replaced", "decisions that a trained policy left to the online one", "application"
+        )
+        self.deployment_sequence = gauge(
+            "deployment_sequence", "number of the deployment that is obeyed", "application"
+        )
+        self.deployment_age = gauge(
+            "deployment_age_seconds", "age of the deployment that is obeyed", "application"
+        )
+        self.arm_share = gauge("arm_share", "share of subjects that an arm has", "application", "arm")
+        self.arm_replaced = gauge(
+            "arm_replaced", "1 where an arm is without its policy, else 0", "application", "arm"
+        )
+        self.artefact_failures = counter(
+            "artefact_failures", "attempts to load an artefact that failed", "application", "reason"
+        )
+        self.killed = gauge("killed", "1 while the kill switch is on, else 0", "application")
         self.requests = counter("http_requests", "requests answered", "route", "status")
         self.request_seconds = histogram(
             "http_request_seconds", "time of a request", REQUEST_BUCKETS, "route"
@@ -139,6 +157,30 @@ class Metrics:
         self.trainings = counter("trainings", "requests to train answered", "application", "status")
         self.training_seconds = histogram(
             "training_seconds", "from a training's begin to its end", TRAINING_BUCKETS, "application"
+        )
+
+        self.evaluations = counter("evaluations", "evaluations written", "application", "kind", "verdict")
+        self.evaluation_seconds = histogram(
+            "evaluation_seconds", "time of an evaluation on the log", TRAINING_BUCKETS, "application"
+        )
+        self.widening = gauge(
+            "evaluation_widening", "factor on intervals, from stages that missed predictions", "application"
+        )
+        # The label candidate is one of the few newest of an application that are followed.
+        self.shadow_difference = gauge(
+            "shadow_difference", "estimated reward less the baseline's", "application", "candidate"
+        )
+        self.shadow_low = gauge(
+            "shadow_difference_low", "lower end of its confidence sequence", "application", "candidate"
+        )
+        self.shadow_high = gauge(
+            "shadow_difference_high", "upper end of its confidence sequence", "application", "candidate"
+        )
+        self.shadow_effective = gauge(
+            "shadow_effective_sample_size", "decisions' worth of weight", "application", "candidate"
+        )
+        self.shadow_verdict = gauge(
+            "shadow_verdict", "1 for the verdict that holds", "application", "candidate", "verdict"
         )
 
         self.rollout_stage = gauge(

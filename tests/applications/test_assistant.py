@@ -117,7 +117,8 @@ def test_users_keep_their_variant_within_an_experiment() -> None:
 
 def test_actions_are_variants_with_a_model() -> None:
     for name in ASSISTANT.actions:
-        assert ASSISTANT.parameters(name).model
+        variant = ASSISTANT.variants.variants[name]
+        assert ASSISTANT.parameters(name) == {"model": variant.model, "settings": variant.settings}
     with pytest.raises(FieldError):
         ASSISTANT.parameters("gpt")
 

@@ -162,7 +162,8 @@ def test_weights_are_a_distribution(raw: list[float]) -> None:
 def test_weights_of_many_and_of_presets() -> None:
     assert normalised([[2, 0, 0, 0, 0, 0, 0], [-1] * 7]).tolist() == [[1, 0, 0, 0, 0, 0, 0], [1 / 7] * 7]
     for name in SEARCH.actions:
-        assert SEARCH.parameters(name).sum() == pytest.approx(1)
+        assert list(SEARCH.parameters(name)) == list(NAMES)
+        assert sum(SEARCH.parameters(name).values()) == pytest.approx(1)
     with pytest.raises(FieldError):
         SEARCH.parameters("best")
 

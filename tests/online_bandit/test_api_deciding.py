@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.online_bandit.api.deciding import decide, decide_many
-from services.online_bandit.api.encoding import Encoder, dumps, reply
+from services.online_bandit.api.encoding import Encoder, dumps
 from services.online_bandit.api.requests import read_one
 from services.online_bandit.api.served import ServedPolicy
 from shared.applications.contract import Application
@@ -54,7 +54,7 @@ def test_the_record_is_byte_for_byte_what_avro_writes(
     asked = read_one(document, applications)
     policy = served(asked.application, rewards)
     choice = decide(policy, asked, "d-1")
-    raw = Encoder(asked.application).encode(policy, asked, choice, NOW)
+    raw = Encoder(asked.application).encode(asked, choice, NOW)
     record = {
         "decision_id": "d-1",
         "application": asked.application.name,
@@ -93,7 +93,7 @@ def test_any_id_offsets_and_attribute_encode_as_avro_does(
     before = served(asked.application, 0)
     policy = ServedPolicy(before.application, before.name, tuple(offsets), before.model, None, NOW)
     choice = decide(policy, asked, identifier)
-    raw = Encoder(asked.application).encode(policy, asked, choice, NOW)
+    raw = Encoder(asked.application).encode(asked, choice, NOW)
     record = decode(schema("decisions"), raw)
     assert raw == encode(schema("decisions"), record)
     assert record["decision_id"] == record["subject_id"] == identifier
@@ -109,7 +109,8 @@ def test_every_reply_verifies_and_a_changed_one_does_not(
 ) -> None:
     asked = read_one(document, applications)
     policy = served(asked.application, rewards)
-    replies = [reply(policy, asked, decide(policy, asked, f"d-{i}")) for i in range(50)]
+    encoder = Encoder(asked.application)
+    replies = [encoder.reply(asked, decide(policy, asked, f"d-{i}")) for i in range(50)]
     assert [problems for _, problems in verify(map(dumps, replies))] == [[]] * 50
     if len(asked.names) > 1 and not rewards:
         moved = [{**each, "decision_id": f"{each['decision_id']}x"} for each in replies]

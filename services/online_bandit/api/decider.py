@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
+from prometheus_client import Counter
+
+from services.online_bandit.api.arms import ONLINE, Arms
 from services.online_bandit.api.deciding import Choice, decide, decide_many
-from services.online_bandit.api.encoding import Encoder, dumps, reply
+from services.online_bandit.api.encoding import Encoder, dumps
 from services.online_bandit.api.publishing import Publisher
 from services.online_bandit.api.remembered import Remembered, Replies
 from services.online_bandit.api.requests import Asked, Refused
 from services.online_bandit.api.segments import Record
 from services.online_bandit.api.served import ServedPolicy
+from services.online_bandit.api.trained import TrainedPolicy
 from shared.broker.limits import Headers
 from shared.http.errors import Problem
+from shared.telemetry.logging import logger
 from shared.telemetry.metrics import Metrics
 from shared.wire.codec import encode
 from shared.wire.schemas import schema
@@ -26,17 +32,40 @@ ACTIVATION = "$activation"
 class Counters:
     """The metrics of one application, looked up once."""
 
-    def __init__(self, metrics: Metrics, policy: ServedPolicy) -> None:
-        self.seconds = metrics.decision_seconds.labels(policy.application)
-        self.decisions = metrics.decisions.labels(policy.application, policy.name)
-        self.written = metrics.records_out.labels("decisions")
+    def __init__(self, metrics: Metrics, application: str) -> None:
+        self.seconds = metrics.decision_seconds.labels(application)
+        self._written = metrics.records_out.labels("decisions")
+        self._replaced = metrics.decisions_replaced.labels(application)
+        self._decisions = partial(metrics.decisions.labels, application)
+        self._known: dict[tuple[str, str], Counter] = {}
+        self._told: str = ""
+
+    def count(self, choice: Choice) -> None:
+        """A decision that is written."""
+        policy = choice.policy
+        # Candidates come and go, algorithms do not.
+        name = policy.algorithm if isinstance(policy, TrainedPolicy) else policy.name
+        kind = name, choice.placed.arm if choice.placed else "stable"
+        if kind not in self._known:
+            self._known[kind] = self._decisions(*kind)
+        self._known[kind].inc()
+        self._written.inc()
+        if choice.replaced:
+            self._replaced.inc()
+            if choice.replaced != self._told:
+                self._told = choice.replaced
+                logger(__name__).error("a trained policy did not decide", why=choice.replaced)
 
 
 @dataclass(frozen=True)
 class Decider:
-    """`served` is read anew for every request; `clock` in ms since 1970, `topic` gives full names."""
+    """`served` (the online policies) and `arms` are read anew for every request.
+
+    `clock` in ms since 1970, `topic` gives full names.
+    """
 
     served: Mapping[str, ServedPolicy]
+    arms: Mapping[str, Arms]
     encoders: Mapping[str, Encoder]
     counters: Mapping[str, Counters]
     publisher: Publisher
@@ -110,42 +139,39 @@ class Decider:
         self.metrics.records_out.labels("interactions").inc()
 
     async def _decide(self, asked: Asked, decision_id: str, headers: Headers) -> bytes:
-        policy = self.served[asked.application.name]
-        choice = decide(policy, asked, decision_id)
-        await self.publisher.publish(self._record(policy, asked, choice, self.clock(), headers))
-        self._count(asked)
-        return dumps(reply(policy, asked, choice))
+        name = asked.application.name
+        choice = decide(self.served[name], asked, decision_id, self.arms.get(name, ONLINE))
+        encoder = self.encoders[name]
+        await self.publisher.publish(self._record(encoder, asked, choice, self.clock(), headers))
+        self.counters[name].count(choice)
+        return dumps(encoder.reply(asked, choice))
 
     async def _decide_many(self, asked: Sequence[Asked], headers: Headers) -> list[bytes]:
         now, records, replies = self.clock(), [], dict[int, bytes]()
+        made: list[tuple[Counters, Choice]] = []
         for name in {one.application.name for one in asked}:
-            policy = self.served[name]
+            encoder, counters = self.encoders[name], self.counters[name]
             rows = [index for index, one in enumerate(asked) if one.application.name == name]
             group = [asked[index] for index in rows]
             ids = [one.decision_id or self.new_id() for one in group]
-            for index, one, choice in zip(rows, group, decide_many(policy, group, ids), strict=True):
-                records.append(self._record(policy, one, choice, now, headers))
-                replies[index] = dumps(reply(policy, one, choice))
+            choices = decide_many(self.served[name], group, ids, self.arms.get(name, ONLINE))
+            for index, one, choice in zip(rows, group, choices, strict=True):
+                records.append(self._record(encoder, one, choice, now, headers))
+                replies[index] = dumps(encoder.reply(one, choice))
+                made.append((counters, choice))
         if records:
             await self.publisher.publish_many(records)
-        for one in asked:
-            self._count(one)
+        for counters, choice in made:
+            counters.count(choice)
         return [replies[index] for index in range(len(asked))]
 
-    def _record(
-        self, policy: ServedPolicy, asked: Asked, choice: Choice, now: int, headers: Headers
-    ) -> Record:
-        value = self.encoders[policy.application].encode(policy, asked, choice, now)
+    def _record(self, encoder: Encoder, asked: Asked, choice: Choice, now: int, headers: Headers) -> Record:
+        value = encoder.encode(asked, choice, now)
         if len(value) > schema("decisions").limit:
             what = "actions" if asked.action_features.size else "context"
             size = f"{len(value):,} bytes, {schema('decisions').limit:,} are allowed"
             raise Refused([Problem(what, f"is too large: the decision would have {size}")])
         return Record(self.topic("decisions"), choice.decision_id.encode(), value, headers)
-
-    def _count(self, asked: Asked) -> None:
-        counters = self.counters[asked.application.name]
-        counters.decisions.inc()
-        counters.written.inc()
 
 
 def _check(known: Remembered | None, asked: Asked, index: int | None = None) -> None:

@@ -1,49 +1,154 @@
-"""Requests and a served policy to choices: exact probabilities, and the draw that belongs to the id."""
+"""Requests and served policies to choices: exact probabilities, and the draw that belongs to the id."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from services.online_bandit.api.arms import ONLINE, Arms, Split
 from services.online_bandit.api.requests import Asked
 from services.online_bandit.api.served import ServedPolicy
+from services.online_bandit.api.trained import Distribution, Row, TrainedPolicy
 from shared.core.draw import draw, uniform
+from shared.wire.rollouts import Arm
 
-Row = npt.NDArray[np.float64]
+
+class Decides(Protocol):
+    """What a decision says of the policy that made it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def offsets(self) -> tuple[int, ...]: ...
+
+
+class Placed(NamedTuple):
+    """A decision's place in a rollout."""
+
+    arm: Arm
+    share: float
+    """Of subjects, that the arm has."""
+    mixture_propensity: float
+    """The action's probability over the draw of the arm as well."""
 
 
 class Choice(NamedTuple):
-    """What was decided, and with which probabilities."""
+    """What was decided, by which policy and with which probabilities."""
 
     decision_id: str
+    policy: Decides
     chosen: int
-    """Index into the request's names."""
+    """Index into `names`."""
+    names: list[str]
+    every: bool
+    """Whether `names` is the application's full list."""
     row: Row
     probabilities: list[float]
     """`row` as Python numbers."""
+    vector: tuple[float, ...] = ()
+    """The numbers of a vector action."""
+    placed: Placed | None = None
+    """None outside of a rollout."""
+    replaced: str = ""
+    """Why the online policy decided what another should have."""
+
+    @property
+    def action(self) -> str:
+        """The chosen action."""
+        return self.names[self.chosen]
 
     @property
     def propensity(self) -> float:
-        """The chosen action's probability."""
+        """Its probability."""
         return self.probabilities[self.chosen]
 
 
-def decide(policy: ServedPolicy, asked: Asked, decision_id: str) -> Choice:
-    """The choice for one request."""
-    return _drawn(policy, decision_id, _row(policy, asked))
+class _Answers(NamedTuple):
+    """Of one arm: who answers, and what, for each request; and why there is none where there is none."""
+
+    policy: Decides
+    found: Sequence[Distribution | None]
+    why: str = ""
 
 
-def decide_many(policy: ServedPolicy, asked: Sequence[Asked], ids: Sequence[str]) -> list[Choice]:
-    """The choices for requests of one application, with one pass through the model where they allow it."""
+def decide(policy: ServedPolicy, asked: Asked, decision_id: str, arms: Arms = ONLINE) -> Choice:
+    """The choice for one request; `policy` is the online policy."""
+    if arms.plain:
+        return _drawn(policy, decision_id, Distribution(asked.names, asked.every, _row(policy, asked)))
+    return decide_many(policy, [asked], [decision_id], arms)[0]
+
+
+def decide_many(
+    policy: ServedPolicy, asked: Sequence[Asked], ids: Sequence[str], arms: Arms = ONLINE
+) -> list[Choice]:
+    """The choices for requests of one application, with one pass through each model where they allow it."""
+    stable = _answers(policy, arms.stable, asked)
+    split = arms.split
+    canary = None if split is None else _answers(policy, split.canary, asked)
+    choices = []
+    for index, (one, identifier) in enumerate(zip(asked, ids, strict=True)):
+        mine = stable.found[index]
+        if split is not None and canary is not None:
+            both = mine, canary.found[index]
+            choice = _of_rollout(identifier, split, one.subject_id, (stable.policy, canary.policy), both)
+        else:
+            choice = None if mine is None else _drawn(stable.policy, identifier, mine)
+        if choice is None:
+            own = Distribution(one.names, one.every, _row(policy, one))
+            why = stable.why or (canary.why if canary else "") or "no distribution for this request"
+            choice = _drawn(policy, identifier, own)._replace(replaced=why)
+        choices.append(choice)
+    return choices
+
+
+def _of_rollout(
+    decision_id: str,
+    split: Split,
+    subject: str,
+    policies: tuple[Decides, Decides],
+    found: tuple[Distribution | None, Distribution | None],
+) -> Choice | None:
+    """The choice of the subject's arm; None unless both arms have an answer. Stable stands first."""
+    arm = split.arm(subject)
+    own, other = found if arm == "stable" else found[::-1]
+    if own is None or other is None:
+        return None
+    choice = _drawn(policies[arm == "canary"], decision_id, own)
+    share = split.share_of(arm)
+    mixture = share * choice.propensity + (1 - share) * _probability(other, choice)
+    return choice._replace(placed=Placed(arm, share, min(mixture, 1.0)))
+
+
+def _probability(other: Distribution, choice: Choice) -> float:
+    """With which the other arm would have chosen the same."""
+    if other.vector or choice.vector:
+        return float(other.vector == choice.vector)
+    return float(other.row[choice.chosen])
+
+
+def _answers(online: ServedPolicy, trained: TrainedPolicy | None, asked: Sequence[Asked]) -> _Answers:
+    if trained is None:
+        return _Answers(online, _online(online, asked))
+    try:
+        return _Answers(trained, trained.distributions(asked))
+    except Exception as error:  # whatever is in a network, requests are answered
+        return _Answers(trained, [None] * len(asked), f"{type(error).__name__}: {error}")
+
+
+def _online(policy: ServedPolicy, asked: Sequence[Asked]) -> list[Distribution]:
     if policy.model.action_width:
-        return [decide(policy, one, identifier) for one, identifier in zip(asked, ids, strict=True)]
+        return [Distribution(one.names, one.every, _row(policy, one)) for one in asked]
     contexts = np.stack([one.context for one in asked])
     eligible = None if all(one.every for one in asked) else np.stack([_mask(one) for one in asked])
     rows = policy.model.probabilities(contexts, eligible)
     return [
-        _drawn(policy, identifier, row if one.every else row[_positions(one)])
-        for one, identifier, row in zip(asked, ids, rows, strict=True)
+        Distribution(one.names, one.every, row if one.every else row[one.positions()])
+        for one, row in zip(asked, rows, strict=True)
     ]
 
 
@@ -52,21 +157,18 @@ def _row(policy: ServedPolicy, asked: Asked) -> Row:
     if model.action_width:
         return model.probabilities_dynamic(asked.context, asked.action_features)
     row: Row = model.probabilities(asked.context[None], None if asked.every else _mask(asked))[0]
-    return row if asked.every else row[_positions(asked)]
+    return row if asked.every else row[asked.positions()]
 
 
-def _drawn(policy: ServedPolicy, decision_id: str, row: Row) -> Choice:
-    probabilities = row.tolist()
+def _drawn(policy: Decides, decision_id: str, found: Distribution) -> Choice:
+    probabilities = found.row.tolist()
     chosen = draw(probabilities, uniform(decision_id, policy.name, policy.version))
-    return Choice(decision_id, chosen, row, probabilities)
-
-
-def _positions(asked: Asked) -> list[int]:
-    order = {name: position for position, name in enumerate(asked.application.actions)}
-    return [order[name] for name in asked.names]
+    return Choice(
+        decision_id, policy, chosen, found.names, found.every, found.row, probabilities, found.vector
+    )
 
 
 def _mask(asked: Asked) -> npt.NDArray[np.bool_]:
     mask = np.zeros(len(asked.application.actions), bool)
-    mask[_positions(asked)] = True
+    mask[asked.positions()] = True
     return mask

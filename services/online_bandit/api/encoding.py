@@ -4,15 +4,14 @@ A test holds the record against what fastavro writes.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import orjson
 
-from services.online_bandit.api.deciding import Choice
+from services.online_bandit.api.deciding import Choice, Decides, Placed
 from services.online_bandit.api.requests import Asked
-from services.online_bandit.api.served import ServedPolicy
 from shared.applications.contract import Application, Attribute
 from shared.wire.schemas import schema
 
@@ -65,21 +64,27 @@ def _attribute(attribute: Attribute) -> bytes:
 
 
 class Encoder:
-    """Records of one application's decisions."""
+    """Records and replies of one application's decisions."""
 
     def __init__(self, application: Application) -> None:
         self._prefix = schema("decisions").prefix
         self._application = _string(application.name)
         self._names = {name: _string(name) for name in application.actions}
-        self._policy: ServedPolicy | None = None
+        stated = {name: application.parameters(name) for name in application.actions}
+        self._parameters = {
+            name: orjson.Fragment(orjson.dumps(each)) for name, each in stated.items() if each is not None
+        }
+        self._numbers = application.vector_action.numbers if application.vector_action else ()
+        self._policy: Decides | None = None
         self._stamp = b""
 
-    def encode(self, policy: ServedPolicy, asked: Asked, choice: Choice, decided_at: int) -> bytes:
+    def encode(self, asked: Asked, choice: Choice, decided_at: int) -> bytes:
         """The record in Avro's single-object encoding; `decided_at` in ms since 1970."""
+        policy = choice.policy
         if policy is not self._policy:
             offsets = _array(map(_long, policy.offsets))
             self._policy, self._stamp = policy, _string(policy.name) + _long(policy.version) + offsets
-        names, action = self._names, asked.names[choice.chosen]
+        names, action = self._names, choice.action
         return b"".join(
             (
                 self._prefix,
@@ -89,28 +94,46 @@ class Encoder:
                 self._stamp,
                 names.get(action) or _string(action),
                 _DOUBLE.pack(choice.propensity),
-                _END if asked.every else _array(names.get(name) or _string(name) for name in asked.names),
+                _END if choice.every else _array(names.get(name) or _string(name) for name in choice.names),
                 _numbers(choice.row),
                 _numbers(asked.context),
                 _numbers(asked.action_features),
-                _array(map(_attribute, asked.attributes)) if asked.attributes else _END,
+                self._attributes(asked, choice),
                 b"\1" if asked.deferred else b"\0",
-                _NO_ROLLOUT,
+                _NO_ROLLOUT if choice.placed is None else _rollout(choice.placed),
                 _long(decided_at),
             )
         )
 
+    def reply(self, asked: Asked, choice: Choice) -> dict[str, Any]:
+        """The document that answers the request."""
+        placed = choice.placed
+        document = {
+            "decision_id": choice.decision_id,
+            "action": choice.action,
+            "propensity": choice.propensity,
+            "probabilities": dict(zip(choice.names, choice.probabilities, strict=True)),
+            "policy": {"name": choice.policy.name, "version": choice.policy.version},
+            "rollout": None if placed is None else {"arm": placed.arm, "share": placed.share},
+        }
+        if choice.vector:
+            document["parameters"] = dict(zip(self._numbers, choice.vector, strict=True))
+        elif choice.action in self._parameters:
+            document["parameters"] = self._parameters[choice.action]
+        return document
 
-def reply(policy: ServedPolicy, asked: Asked, choice: Choice) -> Mapping[str, Any]:
-    """The document that answers the request."""
-    return {
-        "decision_id": choice.decision_id,
-        "action": asked.names[choice.chosen],
-        "propensity": choice.propensity,
-        "probabilities": dict(zip(asked.names, choice.probabilities, strict=True)),
-        "policy": {"name": policy.name, "version": policy.version},
-        "rollout": None,
-    }
+    def _attributes(self, asked: Asked, choice: Choice) -> bytes:
+        """The raw inputs, and the numbers of a vector action."""
+        if choice.vector:
+            numbers = zip(self._numbers, choice.vector, strict=True)
+            own: list[Attribute] = [{"name": name, "number": n, "text": None} for name, n in numbers]
+            return _array(map(_attribute, asked.attributes + own))
+        return _array(map(_attribute, asked.attributes)) if asked.attributes else _END
+
+
+def _rollout(placed: Placed) -> bytes:
+    share, mixture = _DOUBLE.pack(placed.share), _DOUBLE.pack(placed.mixture_propensity)
+    return b"".join((_VALUE, _string(placed.arm), _VALUE, share, _VALUE, mixture))
 
 
 def dumps(document: Any) -> bytes:

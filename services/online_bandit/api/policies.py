@@ -1,16 +1,14 @@
 """The policies that are served: they follow policy-updates, and are swapped whole while requests run."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
-
+from services.online_bandit.api.following import Follower
 from services.online_bandit.api.learnt import TOPIC, Clock, LearntPolicies
 from services.online_bandit.api.served import ServedPolicy
 from shared.applications.contract import Application
@@ -19,18 +17,7 @@ from shared.telemetry.health import Health
 from shared.telemetry.logging import logger
 from shared.telemetry.metrics import Metrics
 
-POLL_MS = 200
-"""How long one fetch waits for news; also how often the loop shows that it lives."""
-MOST_RECORDS = 200
-"""Updates taken at once, for the loop to show soon that it lives."""
-FETCH_BYTES = 4 << 20
-"""What one fetch may hold: a large model passes through memory in pieces."""
-CONNECT_S = 10.0
-"""How long Kafka may take to say where the log ends; after that it counts as away."""
-QUIET_POLLS = 10
-"""Fetches without news after which the log's end is reached: what is left are transactions' markers."""
 LONGEST_PAUSE_S = 2.0
-RETRY_S = 1.0
 CACHE = "policies.cache"
 
 T = TypeVar("T")
@@ -53,19 +40,15 @@ class PolicyStore:
         folder: Path,
         cache_pause_s: float,
     ) -> None:
-        self._applications, self._broker, self._metrics, self._clock = applications, broker, metrics, clock
+        self._applications, self._metrics, self._clock = applications, metrics, clock
         self._learnt = LearntPolicies(applications, clock)
         self.served: dict[str, ServedPolicy] = self._learnt.untrained()
-        self.caught_up = asyncio.Event()
-        """All that the topic held at the start is being served."""
-        self.unreachable = asyncio.Event()
-        """Kafka did not answer at the start."""
+        self._log = Follower(TOPIC, broker, health, self._absorb, self._serve_news)
+        self._news: set[str] = set()
         self._cache, self._cache_pause_s = folder / CACHE, cache_pause_s
         self._unsaved = False
         self._thread = ThreadPoolExecutor(1, "policies")
         self._tasks: list[asyncio.Task[None]] = []
-        self._loop = health.loop("policies")
-        health.check("policies", self._hindrance)
         for name, policy in self.served.items():
             metrics.snapshot_age.labels(name, policy.name).set_function(partial(self._age, name))
 
@@ -73,11 +56,8 @@ class PolicyStore:
         """Begin to follow; return when the log's policies are served, or Kafka is away, or after `wait_s`."""
         self._cache.parent.mkdir(parents=True, exist_ok=True)
         await self._from_cache()
-        self._tasks = [asyncio.create_task(self._run(), name="policies")]
-        events = [asyncio.ensure_future(event.wait()) for event in (self.caught_up, self.unreachable)]
-        await asyncio.wait(events, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for event in events:
-            event.cancel()
+        self._tasks = [asyncio.create_task(self._log.run(), name="policies")]
+        await self._log.started(wait_s)
         self._tasks.append(asyncio.create_task(self._keep_cache(), name="cache"))
 
     async def stop(self) -> None:
@@ -88,57 +68,18 @@ class PolicyStore:
         await self._save()
         self._thread.shutdown()
 
-    async def _run(self) -> None:
-        partition = TopicPartition(self._broker.topic(TOPIC), 0)
-        while True:
-            consumer = AIOKafkaConsumer(
-                **self._broker.aiokafka(),
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                max_partition_fetch_bytes=FETCH_BYTES,
-            )
-            try:
-                async with asyncio.timeout(CONNECT_S):
-                    await consumer.start()
-                    end = (await consumer.end_offsets([partition]))[partition]
-                consumer.assign([partition])
-                await self._follow(consumer, partition, end)
-            except (KafkaError, OSError) as error:
-                self._loop.beat()
-                self.unreachable.set()
-                logger(__name__).info("no policy updates", why=f"{type(error).__name__}: {error}")
-                await asyncio.sleep(RETRY_S)
-            finally:
-                await consumer.stop()
-
-    async def _follow(self, consumer: Any, partition: TopicPartition, end: int) -> None:
-        news: set[str] = set()
-        quiet = 0
-        while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=MOST_RECORDS)
-            self._loop.beat()
-            records = [(record.value, record.timestamp) for part in fetched.values() for record in part]
-            if records:
-                news |= await self._absorb(records)
-            quiet = 0 if records else quiet + 1
-            if (
-                not self.caught_up.is_set()
-                and quiet < QUIET_POLLS
-                and await consumer.position(partition) < end
-            ):
-                continue
-            for application in sorted(news):
-                await self._serve(application)
-            news.clear()
-            self.caught_up.set()
-
-    async def _absorb(self, records: list[tuple[bytes | None, int]]) -> set[str]:
+    async def _absorb(self, records: Sequence[Any]) -> None:
         self._metrics.records_in.labels(TOPIC).inc(len(records))
-        news, broken = await self._in_thread(lambda: self._learnt.absorb(records))
+        updates = [(record.value, record.timestamp) for record in records]
+        news, broken = await self._in_thread(lambda: self._learnt.absorb(updates))
+        self._news |= news
         if broken:
             self._metrics.records_dead.labels(TOPIC, "malformed").inc(broken)
-        return news
+
+    async def _serve_news(self) -> None:
+        for application in sorted(self._news):
+            await self._serve(application)
+        self._news.clear()
 
     async def _serve(self, application: str) -> None:
         began, before = perf_counter(), self.served[application]
@@ -151,7 +92,7 @@ class PolicyStore:
             await asyncio.sleep(min(took, LONGEST_PAUSE_S))
 
     def _put(self, policy: ServedPolicy) -> None:
-        if not self.caught_up.is_set() or policy.version >= self.served[policy.application].version:
+        if not self._log.caught_up.is_set() or policy.version >= self.served[policy.application].version:
             self.served[policy.application] = policy
             self._metrics.policy_version.labels(policy.application, policy.name).set(policy.version)
 
@@ -169,7 +110,7 @@ class PolicyStore:
             await self._save()
 
     async def _save(self) -> None:
-        if self._unsaved and self.caught_up.is_set():
+        if self._unsaved and self._log.caught_up.is_set():
             self._unsaved = False
             try:
                 await self._in_thread(lambda: self._learnt.save(self._cache))
@@ -182,8 +123,3 @@ class PolicyStore:
     def _age(self, application: str) -> float:
         learnt_at = self.served[application].learnt_at
         return float("nan") if learnt_at is None else (self._clock() - learnt_at) / 1000
-
-    def _hindrance(self) -> str | None:
-        if self.caught_up.is_set() or self.unreachable.is_set():
-            return None
-        return "the log of policies is being read"

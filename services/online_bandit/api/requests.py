@@ -42,6 +42,11 @@ class Asked(NamedTuple):
     attributes: list[Attribute]
     deferred: bool
 
+    def positions(self) -> list[int]:
+        """Where `names` stand in the application's list."""
+        order = {name: position for position, name in enumerate(self.application.actions)}
+        return [order[name] for name in self.names]
+
 
 def parse(raw: bytes) -> Any:
     """The JSON document. Raises `Refused`: 422 for numbers that are not finite, 400 for anything else."""

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 
 from shared.applications.durations import Duration
+from shared.core.rollout.assignment import KEY_BYTES
 from shared.http.settings import ServiceSettings
 
 
@@ -34,3 +35,22 @@ class ApiSettings(ServiceSettings):
     cache_pause: Duration = Field(
         timedelta(seconds=30), description="between saves of the policies for a start without Kafka"
     )
+    assignment_key: SecretStr | None = Field(
+        None,
+        description="secret that assigns subjects to a rollout's arms, the same for all replicas; "
+        "without one nobody gets a canary",
+    )
+    artefact_bytes: int = Field(1 << 30, gt=0, description="largest artefact that is fetched to be served")
+
+    @field_validator("assignment_key")
+    @classmethod
+    def _fits(cls, value: SecretStr | None) -> SecretStr | None:
+        size = 0 if value is None else len(value.get_secret_value().encode())
+        if size > KEY_BYTES:
+            raise ValueError(f"has {size} bytes; at most {KEY_BYTES} are allowed")
+        return value if size else None
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of the assignment."""
+        return None if self.assignment_key is None else self.assignment_key.get_secret_value().encode()

@@ -1,5 +1,6 @@
 """What the process is made of."""
 
+import asyncio
 import gc
 import sys
 import time
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp
 
 from services.online_bandit.api.app import create_app
 from services.online_bandit.api.decider import Counters, Decider
+from services.online_bandit.api.deployments import DeploymentStore
 from services.online_bandit.api.encoding import Encoder
 from services.online_bandit.api.endpoints import Activation, Limits, Many, One
 from services.online_bandit.api.policies import PolicyStore
@@ -22,6 +24,7 @@ from services.online_bandit.api.publishing import Publisher
 from services.online_bandit.api.remembered import Replies
 from services.online_bandit.api.settings import ApiSettings
 from services.online_bandit.api.spool import Spool
+from services.online_bandit.api.switch import KillSwitch
 from shared.applications.files import SettingsError
 from shared.applications.registry import load
 from shared.broker.producers import BatchProducer
@@ -51,10 +54,14 @@ def build(settings: ApiSettings, broker: BrokerSettings) -> ASGIApp:
     store = PolicyStore(
         applications, broker, metrics, health, _now, settings.state, settings.cache_pause.total_seconds()
     )
+    deployments = DeploymentStore(
+        *(applications, broker, metrics, health, _now, settings.state, settings.key, settings.artefact_bytes)
+    )
     decider = Decider(
         served=store.served,
+        arms=deployments.arms,
         encoders={name: Encoder(application) for name, application in applications.items()},
-        counters={name: Counters(metrics, policy) for name, policy in store.served.items()},
+        counters={name: Counters(metrics, name) for name in applications},
         publisher=publisher,
         replies=Replies(settings.remembered),
         metrics=metrics,
@@ -70,13 +77,15 @@ def build(settings: ApiSettings, broker: BrokerSettings) -> ASGIApp:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await producer.start()
         await publisher.start()
-        await store.start(settings.policy_wait.total_seconds())
+        wait_s = settings.policy_wait.total_seconds()
+        await asyncio.gather(store.start(wait_s), deployments.start(wait_s))
         yield
         await publisher.stop()
         await producer.stop()
-        await store.stop()
+        await asyncio.gather(store.stop(), deployments.stop())
 
-    return create_app(endpoints, store.served, health, metrics, settings.api_keys, lifespan)
+    switch = KillSwitch(store.served, deployments, publisher, metrics, broker.topic, _now, decider.new_id)
+    return create_app(endpoints, store.served, deployments, switch, health, settings, lifespan)
 
 
 def serve() -> int:

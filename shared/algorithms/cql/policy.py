@@ -1,5 +1,6 @@
 """States of searches to ranking weights, through onnxruntime."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,11 @@ class RankingPolicy:
     scaler: Scaler | None
     """None where states are not standardised."""
     network: Network
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The weights' names."""
+        return NAMES
 
     @property
     def width(self) -> int:

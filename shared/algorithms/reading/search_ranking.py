@@ -8,12 +8,12 @@ import polars as pl
 
 from shared.algorithms.contract import NotTrainable
 from shared.algorithms.reading.attributes import pivoted
-from shared.algorithms.reading.decisions import rewards_of
+from shared.algorithms.reading.decisions import ATTRIBUTES, rewards_of
 from shared.applications.contract import Application, FieldError
 from shared.applications.search_ranking.application import SearchRanking
 from shared.applications.search_ranking.log import SearchLog, read_log
 from shared.applications.search_ranking.state import read_state
-from shared.applications.search_ranking.weights import normalised, read_weights
+from shared.applications.search_ranking.weights import NAMES, WEIGHTS, normalised, read_weights
 
 TABLE = "searches"
 FACTS = ("purchase", "first_rank", "hits_at_5", "hits_at_10", "revenue")
@@ -63,18 +63,36 @@ def tables(application: Application, records: Sequence[Search]) -> dict[str, pl.
 
 
 def of_rewards(application: Application, rewards: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """The same of archived rewards, whose actions are presets of weights. Raises NotTrainable."""
+    """The same of archived rewards, whose actions are presets of weights, or weights that were given.
+
+    Raises NotTrainable.
+    """
     assert isinstance(application, SearchRanking)
-    if unknown := sorted(set(rewards["action"].unique()) - application.presets.presets.keys()):
-        raise NotTrainable(f"rewards.action: {', '.join(unknown)}: no presets of weights")
-    weights = {name: application.parameters(name).tolist() for name in application.presets.presets}
     table = rewards.select(
         pl.col("context").cast(pl.List(pl.Float64)).alias("observation"),
-        pl.Series("action", [weights[name] for name in rewards["action"]], pl.List(pl.Float64)),
+        pl.Series("action", _weights(application, rewards), pl.List(pl.Float64)),
         "reward",
         pl.col("reward").alias("logged_reward"),
     )
     return {TABLE: _with_facts(table, rewards["components"])}
+
+
+def _weights(application: SearchRanking, rewards: pl.DataFrame) -> list[list[float]]:
+    """Of each decision; given weights are numbers among its attributes."""
+    presets = {name: list(application.parameters(name).values()) for name in application.presets.presets}
+    if unknown := sorted(set(rewards["action"].unique()) - presets.keys() - {WEIGHTS}):
+        raise NotTrainable(f"rewards.action: {', '.join(unknown)}: no presets of weights")
+    attributes = rewards["attributes"].cast(ATTRIBUTES)
+    given = pivoted(attributes, dict.fromkeys(NAMES, pl.Float64)).rows()
+    found = [
+        list(own) if name == WEIGHTS else presets[name]
+        for name, own in zip(rewards["action"], given, strict=True)
+    ]
+    broken = next((i for i, weights in enumerate(found) if None in weights), None)
+    if broken is not None:
+        missing = NAMES[found[broken].index(None)]  # type: ignore[arg-type]
+        raise NotTrainable(f"rewards.attributes: row {broken} has the action {WEIGHTS} and no {missing}")
+    return found
 
 
 def _with_facts(table: pl.DataFrame, components: pl.Series) -> pl.DataFrame:

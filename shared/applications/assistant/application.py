@@ -9,7 +9,7 @@ import polars as pl
 
 from shared.applications.assistant import reward
 from shared.applications.assistant.feedback import Texts, read_feedback
-from shared.applications.assistant.sampling import Variant, Variants, read_variants
+from shared.applications.assistant.sampling import Variants, read_variants
 from shared.applications.attributes import attribute
 from shared.applications.coded import CodedApplication
 from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector
@@ -52,11 +52,11 @@ class Assistant(CodedApplication):
         """The query."""
         return [attribute("query", validated(Context, context, "context").query, "context.query")]
 
-    def parameters(self, action: str) -> Variant:
-        """Model and settings. Raises `FieldError`."""
+    def parameters(self, action: str) -> dict[str, Any]:
+        """`model` and `settings`. Raises `FieldError`."""
         if action not in self.variants.variants:
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.variants.variants)}")
-        return self.variants.variants[action]
+        return self.variants.variants[action].model_dump(include={"model", "settings"})
 
     def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
         """Feedback: a rating with its stars as the value, a correction with its text. Raises `FieldError`."""

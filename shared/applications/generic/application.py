@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from shared.applications.attributes import attribute
-from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector
+from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector, VectorAction
 from shared.applications.files import read
 from shared.applications.generic.aggregations import aggregate
 from shared.applications.generic.features import Features
@@ -27,6 +27,7 @@ class GenericApplication:
 
     def __init__(self, settings: ApplicationSettings) -> None:
         self.settings = settings
+        self.vector_action: VectorAction | None = None
         self.name = settings.application
         self._context = Features(settings.features, settings.attributes)
         dynamic = settings.actions if isinstance(settings.actions, DynamicActions) else None
@@ -41,6 +42,10 @@ class GenericApplication:
         """The code's number and a digest of what the settings say of aggregation, default and clip."""
         stated = self.settings.reward.model_dump_json(include={"aggregation", "default", "clip"})
         return f"generic-{REWARD_CODE}-{hashlib.sha256(stated.encode()).hexdigest()[:8]}"
+
+    def parameters(self, action: str) -> Mapping[str, Any] | None:
+        """None: a name says all."""
+        return None
 
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """Numbers standardised, categories one-hot, in the order of the settings."""

@@ -7,18 +7,18 @@ from typing import Any
 import polars as pl
 
 from shared.applications.coded import CodedApplication
-from shared.applications.contract import Attribute, FieldError, Indices, Numbers, Rewards, Vector
+from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector, VectorAction
 from shared.applications.files import SettingsError, read
 from shared.applications.reading import Record, one_of, validated
 from shared.applications.search_ranking import reward
 from shared.applications.search_ranking.log import NONE, Acted, read_log
 from shared.applications.search_ranking.state import FEATURES, read_state
-from shared.applications.search_ranking.weights import Presets, normalised, read_presets
+from shared.applications.search_ranking.weights import NAMES, WEIGHTS, Presets, normalised, read_presets
 from shared.applications.settings import ApplicationSettings
 
 
 class SearchRanking(CodedApplication):
-    """Actions are presets of weights."""
+    """Actions are presets of weights; a trained policy gives weights of its own."""
 
     REWARD_CODE = 1
 
@@ -28,6 +28,7 @@ class SearchRanking(CodedApplication):
             raise SettingsError(f"actions: {', '.join(sorted(strange))}: presets without weights")
         self.presets = presets
         self.context_width = len(FEATURES)
+        self.vector_action = VectorAction(WEIGHTS, NAMES)
 
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """The 23 numbers of a state; the online policy standardises them by itself."""
@@ -37,11 +38,11 @@ class SearchRanking(CodedApplication):
         """None: the vector holds all that a trainer needs."""
         return []
 
-    def parameters(self, action: str) -> Numbers:
-        """The seven weights of a preset, summing to 1. Raises `FieldError`."""
+    def parameters(self, action: str) -> dict[str, float]:
+        """The seven weights of a preset by name, summing to 1. Raises `FieldError`."""
         if action not in self.presets.presets:
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.presets.presets)}")
-        return normalised(self.presets.presets[action])
+        return dict(zip(NAMES, normalised(self.presets.presets[action]).tolist(), strict=True))
 
     def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
         """What was done with the product of a rank, or that nothing was done. Raises `FieldError`."""

@@ -21,6 +21,8 @@ NAMES = (
     "W_MARKET_CONV",
     "W_MARKET_DEAL",
 )
+WEIGHTS = "weights"
+"""The action of decisions with weights of their own, which are among the decision's attributes."""
 HIGHEST = 2.0
 """The raw weight that counts in full."""
 
