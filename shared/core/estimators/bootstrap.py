@@ -24,6 +24,12 @@ class Interval:
     low: float
     high: float
 
+    def around(self, value: float, factor: float) -> "Interval":
+        """Return the interval with each end `factor` times as far from a value."""
+        if factor == 1.0:
+            return self
+        return Interval(value - factor * (value - self.low), value + factor * (self.high - value))
+
 
 UNDEFINED = Interval(float("nan"), float("nan"))
 

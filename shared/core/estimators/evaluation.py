@@ -111,17 +111,17 @@ def _judgements(
         def difference(sums: Columns) -> np.ndarray:
             return np.asarray(target(sums) - standard(sums))
 
-        return judge(
+        value, apart = bootstrap.value(target), bootstrap.value(difference)
+        found = judge(
             guard,
             bootstrap.value(standard),
-            bootstrap.value(difference),
-            bootstrap.interval(difference, settings.alpha),
+            apart,
+            bootstrap.interval(difference, settings.alpha).around(apart, settings.widening),
             summary.rows,
-            [
-                *common,
-                *reward_reasons(bootstrap.deviations(target), bootstrap.value(target), settings.limits),
-            ],
+            [*common, *reward_reasons(bootstrap.deviations(target), value, settings.limits)],
         )
+        ends = bootstrap.interval(target, settings.alpha).around(value, settings.widening)
+        return replace(found, value=value, ends=ends)
 
     number = settings.baseline
     yield judged(

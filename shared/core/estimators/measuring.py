@@ -50,8 +50,9 @@ class Measure:
         """Return any statistic of the log's sums with its intervals."""
         value, alpha, rows = self._bootstrap.value(statistic), self._settings.alpha, self._summary.rows
         error = _standard_error(self._bootstrap.deviations(statistic))
-        half = asymptotic_half_width(error**2 * rows, rows, alpha, self._settings.tuned_at)
-        interval = self._bootstrap.interval(statistic, alpha)
+        factor = self._settings.widening
+        half = factor * asymptotic_half_width(error**2 * rows, rows, alpha, self._settings.tuned_at)
+        interval = self._bootstrap.interval(statistic, alpha).around(value, factor)
         return Estimate(name, None, value, interval, Interval(value - half, value + half), None, error)
 
     def _bernstein(self, name: str, mean: float) -> Interval | None:

@@ -30,6 +30,9 @@ class Settings:
     """A number to beat. None: the baseline policy's estimate, or the mean of the logged rewards."""
     guards: Sequence[Guard] = ()
     """Metrics beside the reward."""
+    widening: float = 1.0
+    """Factor, at least 1, on the half-widths of bootstrap intervals and confidence sequences, and so on what
+    the verdict is read from; see `calibration`."""
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -43,5 +46,7 @@ class Settings:
             raise ValueError(f"method is {self.method!r}; it must be one of {', '.join(METHODS)}")
         if self.baseline is not None and not math.isfinite(self.baseline):
             raise ValueError(f"baseline is {self.baseline!r}; it must be a finite number")
+        if not (math.isfinite(self.widening) and self.widening >= 1):
+            raise ValueError(f"widening is {self.widening!r}; it must be at least 1")
         if not self.tuned_at > 0:
             raise ValueError(f"tuned_at is {self.tuned_at!r}; it must be above zero")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from shared.core.estimators.bootstrap import Interval
+from shared.core.estimators.bootstrap import UNDEFINED, Interval
 from shared.core.estimators.limits import Reason
 
 
@@ -45,6 +45,10 @@ class Judgement:
     """Of the difference."""
     verdict: Verdict
     reasons: tuple[Reason, ...]
+    value: float = float("nan")
+    """The target's own."""
+    ends: Interval = UNDEFINED
+    """Of the target's value."""
 
 
 def judge(

@@ -1,0 +1,62 @@
+"""From a candidate to its evaluation: loads the artefact, reads the log, judges, writes the page."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from services.evaluator.asking import Unusable, policy_of
+from services.evaluator.judging import judge_log, refused, settings_of
+from services.evaluator.lineage import Lineage
+from services.evaluator.pages import Pages
+from services.evaluator.rewards import read_log
+from services.evaluator.settings import EvaluatorSettings
+from shared.applications.contract import Application
+from shared.broker.settings import BrokerSettings
+from shared.wire.rollouts import Evaluation
+from shared.wire.training import Candidate
+
+
+class Evaluating:
+    """Evaluates candidates on what is logged; `clock` in milliseconds since 1970."""
+
+    def __init__(
+        self,
+        settings: EvaluatorSettings,
+        broker: BrokerSettings,
+        applications: Mapping[str, Application],
+        pages: Pages,
+        partitions: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._settings, self._broker, self._applications = settings, broker, applications
+        self._pages, self._partitions, self._clock = pages, partitions, clock
+
+    def evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
+        """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError."""
+        now, application = self._clock(), self._applications[candidate.application]
+        about = about_candidate(candidate, now)
+        try:
+            policy = policy_of(candidate)
+            since = now - round(self._settings.window.total_seconds() * 1000)
+            logged = read_log(
+                self._broker, candidate.application, self._partitions, since, self._settings.most_decisions
+            )
+            settings = settings_of(application.settings, widening, self._settings.tuned_at)
+            judged = judge_log(about, policy, application, logged, lineage, settings)
+        except Unusable as error:
+            return refused(about, error.name, str(error))
+        return replace(judged.evaluation, report=self._pages.write(judged))
+
+
+def about_candidate(candidate: Candidate, now: int) -> Evaluation:
+    """What every evaluation says of its candidate."""
+    return Evaluation(
+        evaluation_id=f"log-{candidate.candidate_id}",
+        application=candidate.application,
+        candidate_id=candidate.candidate_id,
+        kind="log",
+        verdict="inconclusive",
+        at=now,
+        algorithm=candidate.algorithm,
+        artefact=candidate.artefact,
+        manifest_sha256=candidate.manifest_sha256,
+    )
