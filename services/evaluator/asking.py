@@ -6,6 +6,7 @@ import numpy as np
 
 from shared.algorithms.artefacts import ArtefactError, load
 from shared.algorithms.serving import DiscretePolicy, Policy, load_policy
+from shared.applications.contract import Application
 from shared.core.arrays import Floats
 from shared.wire.training import Candidate
 
@@ -21,8 +22,8 @@ class Unusable(Exception):
         self.name = name
 
 
-def policy_of(candidate: Candidate) -> Policy:
-    """The verified policy of a candidate. Raises Unusable."""
+def policy_of(candidate: Candidate, application: Application) -> Policy:
+    """The verified policy of a candidate, if it decides what the application asks. Raises Unusable."""
     folder = Path(candidate.artefact)
     try:
         made = load(folder, candidate.candidate_id).manifest
@@ -32,11 +33,28 @@ def policy_of(candidate: Candidate) -> Policy:
                 f"the artefact is a {made.algorithm} of {made.application}, the candidate a "
                 f"{candidate.algorithm} of {candidate.application}",
             )
-        return load_policy(folder, candidate.candidate_id)
+        policy = load_policy(folder, candidate.candidate_id)
     except (ArtefactError, OSError) as error:
         raise Unusable("artefact", str(error)) from error
     except ImportError as error:
         raise Unusable("library", f"{candidate.algorithm} needs {error.name}") from error
+    _suit(policy, application)
+    return policy
+
+
+def _suit(policy: Policy, application: Application) -> None:
+    """What a decision API would ask of it too. Raises Unusable."""
+    if policy.width != application.context_width:
+        detail = (
+            f"the policy reads {policy.width} features, {application.name} has {application.context_width}"
+        )
+        raise Unusable("schema-drift", detail)
+    if not isinstance(policy, DiscretePolicy):
+        return
+    if application.action_width:
+        raise Unusable("actions", "the policy has a list of actions, and requests bring their own")
+    if list(policy.actions) != list(application.actions):
+        raise Unusable("actions", f"the policy's actions are {', '.join(policy.actions)}, in this order")
 
 
 def ask(policy: DiscretePolicy, contexts: np.ndarray) -> Floats:

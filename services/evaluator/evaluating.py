@@ -35,7 +35,7 @@ class Evaluating:
         now, application = self._clock(), self._applications[candidate.application]
         about = about_candidate(candidate, now)
         try:
-            policy = policy_of(candidate)
+            policy = policy_of(candidate, application)
             since = now - round(self._settings.window.total_seconds() * 1000)
             logged = read_log(
                 self._broker, candidate.application, self._partitions, since, self._settings.most_decisions

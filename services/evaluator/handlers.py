@@ -12,7 +12,7 @@ from shared.wire.training import Candidate
 
 REMEMBERED = 1_000
 """Candidates of an application whose evaluations can be asked for; older ones are in the topic."""
-HOPELESS = frozenset({"artefact", "library", "policy", "no-density"})
+HOPELESS = frozenset({"artefact", "library", "policy", "actions", "no-density"})
 """Reasons for a refusal that no further decision takes away."""
 
 
@@ -59,6 +59,10 @@ class Standing:
         """A record of deployments; the latest of an application counts."""
         self._deployments[deployment.application] = deployment
 
+    def stood(self, each: Candidate | Evaluation) -> Mapping[Kind, Evaluation]:
+        """The last evaluation of each kind of a candidate."""
+        return self.latest.get(each.application, {}).get(each.candidate_id, {})
+
     def lineage(self, candidate: Candidate) -> Lineage:
         """What a candidate was trained on."""
         return lineage(candidate, self.candidates)
@@ -79,7 +83,7 @@ class Standing:
                 yield each
 
     def _open(self, candidate: Candidate) -> bool:
-        stood = self.latest.get(candidate.application, {}).get(candidate.candidate_id, {})
+        stood = self.stood(candidate)
         if "log" not in stood:
             return False
         if any(each.verdict == "fail" for kind, each in stood.items() if kind != "stage"):

@@ -81,7 +81,7 @@ def judge_log(
         return Judged(refused(about, "missing-metric", detail), None, settings)
     about = replace(about, decisions=len(log), reasons=reasons_of(found.left_out))
     if not len(log):
-        return Judged(_few(about, application.settings), None, settings)
+        return Judged(few(about, application.settings), None, settings)
     chunk = Chunk(log, found.frame["policy"].to_list())
     study = Study([chunk], settings, models=log.q_logged is not None, clustered=True)
     return Judged(_decided(about, study.evaluation, application.settings), study, settings)
@@ -96,7 +96,7 @@ def _decided(about: Evaluation, found: core.Evaluation, settings: ApplicationSet
         metrics=tuple(_metrics(found)),
     )
     if about.decisions < settings.evaluation.least_decisions:
-        return _few(about, settings)
+        return few(about, settings)
     values = {each.guard.name: each.value for each in found.judgements}
     breaches = tuple(breached(values, found.rows, settings))
     verdict = _word(found.verdict)
@@ -105,11 +105,12 @@ def _decided(about: Evaluation, found: core.Evaluation, settings: ApplicationSet
     return replace(about, verdict=verdict, reasons=(*breaches, *reasons_of(found.reasons), *about.reasons))
 
 
-def _few(about: Evaluation, settings: ApplicationSettings) -> Evaluation:
+def few(about: Evaluation, settings: ApplicationSettings) -> Evaluation:
+    """The evaluation while there are too few decisions for a verdict."""
     least, count = settings.evaluation.least_decisions, about.decisions
     detail = f"{count} decisions are new to the candidate; {least - count} further ones are needed"
-    few = Reason("few-decisions", detail, float(count), float(least))
-    return replace(about, verdict="inconclusive", reasons=(few, *about.reasons))
+    reason = Reason("few-decisions", detail, float(count), float(least))
+    return replace(about, verdict="inconclusive", reasons=(reason, *about.reasons))
 
 
 def _metrics(found: core.Evaluation) -> Iterator[MetricEstimate]:

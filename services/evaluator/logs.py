@@ -44,10 +44,14 @@ class Usable:
         return np.asarray(self.probabilities[np.arange(len(self.frame)), self.choices.chosen])
 
 
-def usable(frame: pl.DataFrame, policy: DiscretePolicy, application: Application, limits: Limits) -> Usable:
+def usable(
+    frame: pl.DataFrame, policy: DiscretePolicy, application: Application, limits: Limits | None = None
+) -> Usable:
     """Leave out what cannot be weighed, by cause: contexts of other features, rewards and propensities that
-    are none, policies whose propensities are not what they logged, requests without an action that the policy
-    knows. Raises Unusable."""
+    are none or not what was logged, requests without an action that the policy knows.
+
+    With `limits`, of a policy with too many such propensities nothing is believed. Raises Unusable.
+    """
     reasons = list[Reason]()
 
     def keep(name: str, kept: NDArray[np.bool_], detail: str) -> None:
@@ -64,13 +68,13 @@ def usable(frame: pl.DataFrame, policy: DiscretePolicy, application: Application
     )
     keep("broken-reward", frame["reward"].is_finite().to_numpy(), "their rewards are no finite numbers")
     found = choices(frame, policy.actions, application.actions)
-    distrusted = _distrusted(frame, found.sound, limits)
+    distrusted = [] if limits is None else _distrusted(frame, found.sound, limits)
     keep(
         "unreproducible-propensities",
         np.asarray(found.sound & ~frame["policy"].is_in(distrusted).to_numpy()),
         f"propensities of {', '.join(distrusted)} are not in (0, 1], or not what it logged",
     )
-    if not found.sound.all():
+    if frame.height < len(found.chosen):
         found = choices(frame, policy.actions, application.actions)
     contexts = float_matrix(frame["context"], width)
     own = ask(policy, contexts)

@@ -11,6 +11,12 @@ from shared.evaluation.report import write_report
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
+def file_name(candidate_id: str) -> str:
+    """A name for files of a candidate, whatever others take for an id."""
+    plain = _PLAIN.fullmatch(candidate_id)
+    return candidate_id if plain else hashlib.sha256(candidate_id.encode()).hexdigest()
+
+
 class Pages:
     """Pages under a folder, read at `address`."""
 
@@ -19,9 +25,7 @@ class Pages:
 
     def path(self, application: str, candidate_id: str) -> Path:
         """Where a candidate's page lies."""
-        plain = _PLAIN.fullmatch(candidate_id)
-        name = candidate_id if plain else hashlib.sha256(candidate_id.encode()).hexdigest()
-        return self._folder / application / f"{name}.html"
+        return self._folder / application / f"{file_name(candidate_id)}.html"
 
     def write(self, judged: Judged) -> str:
         """Write the page of an evaluation; its address, empty where there is nothing to show.

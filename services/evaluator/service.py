@@ -7,7 +7,7 @@ Kafka, so that the group keeps its member however long that takes.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from services.evaluator.handlers import Standing
 from services.evaluator.pages import Pages
 from services.evaluator.rewards import TOPIC as REWARDS
 from services.evaluator.settings import EvaluatorSettings
+from services.evaluator.watching import Watcher, worth_saying
 from shared.applications.contract import Application
 from shared.broker import dead_letters
 from shared.broker.ledger import Ledger, LedgerBroken, Outgoing
@@ -81,6 +82,8 @@ class Evaluator:
         self._consumer: Any = None
         self._ledger: Ledger | None = None
         self._follower: Follower | None = None
+        self._watcher: Watcher | None = None
+        self._looked = 0.0
         self._waiting: deque[Waiting] = deque()
         self._running: tuple[Waiting, Future[Evaluation]] | None = None
         self._next = self._committed = 0
@@ -136,6 +139,7 @@ class Evaluator:
                 self._read(record)
             self._follower.poll()
             self._tend()
+            self._watch()
             self._show()
 
     def _take_over(self) -> None:
@@ -151,17 +155,22 @@ class Evaluator:
         self._evaluating = Evaluating(
             self._settings, self._broker, self._applications, self._pages, partitions, self._clock
         )
+        self._watcher = Watcher(
+            self._settings, self._broker, self._applications, partitions, self._metrics, self._clock
+        )
         self.leads = True
 
     def _leave(self) -> None:
         self.leads = False
         self._waiting.clear()
         self._running = None
-        for part in (self._ledger, self._follower):
+        if self._watcher is not None:
+            self._watcher.save()
+        for part in (self._ledger, self._follower, self._watcher):
             if part is not None:
                 with suppress(KafkaError):
                     part.close()
-        self._ledger = self._follower = None
+        self._ledger = self._follower = self._watcher = None
 
     def _let_go(self) -> None:
         self._leave()
@@ -227,6 +236,31 @@ class Evaluator:
         name = bounded(evaluation.application, self._applications)
         self._metrics.evaluations.labels(name, evaluation.kind, evaluation.verdict).inc()
 
+    def _watch(self) -> None:
+        """Count decisions as they flow, and say what they show of candidates."""
+        assert self._watcher is not None
+        settings, standing = self._settings, self.standing
+        self._watcher.read()
+        if time.monotonic() - self._looked < settings.look_every.total_seconds():
+            return
+        self._looked = time.monotonic()
+        self._watcher.follow(standing.followed(self._clock(), settings.shadow_age, settings.shadows))
+        every = round(settings.shadow_every.total_seconds() * 1000)
+        looks = self._watcher.looks(standing.widening, lambda each: standing.stood(each).get("shadow"))
+        said = [each for each in looks if worth_saying(each, standing.stood(each), every)]
+        if said:
+            self._write_looks(said)
+        self._watcher.keep()
+
+    def _write_looks(self, said: Sequence[Evaluation]) -> None:
+        assert self._ledger is not None
+        assert self._watcher is not None
+        self._ledger.write([_outgoing(each) for each in said], self._watcher.progress, self._watcher.member)
+        for each in said:
+            self.standing.learn_evaluation(each)
+            self._metrics.evaluations.labels(each.application, each.kind, each.verdict).inc()
+            self._metrics.records_out.labels(EVALUATIONS).inc()
+
     def _bury(self, waiting: Waiting) -> None:
         assert waiting.error is not None
         assert self._ledger is not None
@@ -256,6 +290,8 @@ class Evaluator:
         (where,) = self._consumer.assignment()
         lag = max(0, (self._consumer.highwater(where) or 0) - self._next)
         self._metrics.lag_records.labels(CANDIDATES, where.partition).set(lag)
+        for name in self._applications:
+            self._metrics.widening.labels(name).set(self.standing.widening(name))
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
