@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -68,18 +69,20 @@ def deployment(sequence: int, stable: Deployed = ONLINE, **more: Any) -> Deploym
     return Deployment(**{"application": "shop", "sequence": sequence, "at": NOW, "stable": stable, **more})
 
 
-async def deploy(broker: BrokerSettings, *deployments: Deployment) -> None:
-    """Write records as a deployer does."""
-    await write(broker, *((each.application.encode(), each.encode()) for each in deployments))
+async def deploy(broker: BrokerSettings, *deployments: Deployment) -> float:
+    """Write records as a deployer does; when that began, by `perf_counter`."""
+    return await write(broker, *((each.application.encode(), each.encode()) for each in deployments))
 
 
-async def write(broker: BrokerSettings, *records: tuple[bytes, bytes | None]) -> None:
-    """Write raw records of `deployments` in one transaction."""
+async def write(broker: BrokerSettings, *records: tuple[bytes, bytes | None]) -> float:
+    """Write raw records of `deployments` in one transaction; when that began, by `perf_counter`."""
     producer = AIOKafkaProducer(**broker.aiokafka(), transactional_id=f"test-{uuid.uuid4().hex}")
     await producer.start()
     try:
+        began = perf_counter()
         async with producer.transaction():
             for key, value in records:
                 await producer.send_and_wait(broker.topic("deployments"), value, key=key)
+        return began
     finally:
         await producer.stop()

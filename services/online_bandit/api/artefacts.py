@@ -63,7 +63,7 @@ class ArtefactStore:
         kept = self._folder / expected
         if not local and kept.exists():
             try:
-                return _loaded(kept, expected, application)
+                return _loaded(kept, expected, deployed.policy, application)
             except ArtefactError as error:  # the disk's fault, not the artefact's
                 logger(__name__).warning("kept artefact is broken and fetched anew", why=str(error))
                 shutil.rmtree(kept)
@@ -71,7 +71,7 @@ class ArtefactStore:
         _check(manifest, application)
         if not local:
             self._fetch(files, str(root), manifest, kept)
-        return _loaded(Path(root) if local else kept, expected, application)
+        return _loaded(Path(root) if local else kept, expected, deployed.policy, application)
 
     def _fetch(self, files: Any, root: str, manifest: Manifest, target: Path) -> None:
         size = sum(file.bytes for file in manifest.files.values())
@@ -121,7 +121,7 @@ def _check(manifest: Manifest, application: Application) -> None:
         raise Unsuitable(f"policies of {manifest.algorithm} are not served from files")
 
 
-def _loaded(folder: Path, expected: str, application: Application) -> TrainedPolicy:
+def _loaded(folder: Path, expected: str, name: str, application: Application) -> TrainedPolicy:
     artefact = load(folder, expected)
     _check(artefact.manifest, application)
-    return suited(artefact.id, artefact.manifest.algorithm, policy_of(artefact), application)
+    return suited(name, artefact.manifest.algorithm, policy_of(artefact), application)

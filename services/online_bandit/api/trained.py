@@ -34,7 +34,7 @@ class Distribution(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TrainedPolicy:
-    """The policy of one verified artefact; its name is the candidate's id."""
+    """The policy of one verified artefact; its name is the one in the deployment."""
 
     name: str
     algorithm: str
