@@ -86,6 +86,11 @@ class Book:
         known = {self.state.base, self.state.stable, *self.state.history, *self.entries}
         return policy in known or any(each.policy == policy for each in self.state.blocked)
 
+    def live(self, policy: str) -> bool:
+        """Whether a policy decides, or waits for its turn."""
+        running = self.state.rollout and self.state.rollout.policy
+        return policy in (self.state.stable, running, *self.state.queue)
+
     def pruned(self) -> "Book":
         """Without what was over long ago."""
         state = replace(self.state, history=self.state.history[-REMEMBERED:])

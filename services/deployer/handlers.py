@@ -98,8 +98,11 @@ class Change:
 
 
 def evaluated(book: Book, evaluation: Evaluation, now: int, rules: Rules) -> Change:
-    """Take an evaluation of kind log or shadow. A candidate's first pass lets it in; later ones tell how it
-    does in shadow."""
+    """Take an evaluation of kind log or shadow.
+
+    A candidate's first pass lets it in. Later ones tell how it does in shadow; of a candidate whose rollout
+    is over, only another on the log lets it in again.
+    """
     if evaluation.evaluation_id in book.seen or evaluation.candidate_id == book.state.base:
         return Change(book)
     policy = evaluation.candidate_id
@@ -111,7 +114,8 @@ def evaluated(book: Book, evaluation: Evaluation, now: int, rules: Rules) -> Cha
         seen=(*book.seen, evaluation.evaluation_id),
         at=max(now, book.at),
     )
-    if entry.verdict != "pass" or entry.submitted or entry.waits:
+    over = entry.submitted and not book.live(policy) and evaluation.kind == "log"
+    if entry.verdict != "pass" or entry.waits or (entry.submitted and not over):
         return Change(noted)
     told = f"{evaluation.kind} evaluation {evaluation.evaluation_id} passed"
     because = Because(told, "evaluator", now, _figures(evaluation))

@@ -8,15 +8,13 @@ from services.deployer.book import Book, Entry, Watch
 from shared.applications.contract import Application
 from shared.core.estimators.confidence_sequences import asymptotic_half_width
 from shared.core.rollout.arms import Arm, Mean
-from shared.core.rollout.cohorts import Cohorts
+from shared.core.rollout.cohorts import ArmName, Cohorts
 from shared.core.rollout.facts import Health
-from shared.core.rollout.guards import Assessment, Guard, Plan, against, assess
+from shared.core.rollout.guards import MISMATCH, Assessment, Guard, Plan, against, assess, plan_of
 from shared.core.rollout.settings import DEFAULT, RolloutSettings, Stage
 from shared.wire.rollouts import Evaluation, MetricEstimate, Reason, Verdict
 from shared.wire.training import Span
 
-TUNED_SAMPLES = 500
-"""Of the smaller arm, where a stage asks for none: that many does the default stage ask for."""
 _SHADOW: Mapping[str, Health] = {"pass": Health.GOOD, "fail": Health.BREACH}
 
 
@@ -44,18 +42,9 @@ def guards(application: Application) -> tuple[Guard, ...]:
 
 
 def plan(application: Application, stage: int) -> Plan:
-    """How a stage is judged: alpha is shared by all stages with two arms."""
-    stages = rollout_settings(application).stages
-    both = [n for n, each in enumerate(stages) if 0 < each.share < 1]
-    share = stages[stage].share
-    least = max(stages[stage].samples, 1) if stages[stage].samples else TUNED_SAMPLES
-    return Plan(
-        share=share,
-        guards=guards(application),
-        alpha=application.settings.rollout.alpha / max(1, len(both)),
-        tuned_at=least / (min(share, 1 - share) or 1.0),
-        proves=bool(both) and stage == both[-1],
-    )
+    """How a stage is judged."""
+    alpha = application.settings.rollout.alpha
+    return plan_of(rollout_settings(application), stage, guards(application), alpha)
 
 
 def cohorts(application: Application) -> Cohorts:
@@ -81,15 +70,15 @@ def shadow(entry: Entry) -> Assessment:
 def judge(plan: Plan, found: Cohorts, watch: Watch, now: int, quiet_ms: int) -> Assessment:
     """What guards make of a stage with users; an arm that has been silent for too long holds it."""
     judged = assess(plan, found.arms["canary"], found.arms["stable"], watch.record)
-    if judged.health is Health.BREACH:
+    if judged.health is Health.BREACH or judged.reason == MISMATCH:
         return judged
-    awaited = ("canary",) if plan.share >= 1 else ("canary", "stable")
+    awaited: tuple[ArmName, ...] = ("canary",) if plan.share >= 1 else ("canary", "stable")
     for arm in awaited:
-        latest = max(found.latest[arm], watch.since)  # type: ignore[index]
+        latest = max(found.latest[arm], watch.since)
         if now - latest > quiet_ms:
             told = f"no rewards of decisions of the {arm} arm for {(now - latest) / 1000:.0f} s"
             return replace(judged, health=Health.UNSURE, reason="missing-data", cause=told)
-        if not found.latest[arm]:  # type: ignore[index]
+        if not found.latest[arm]:
             return replace(judged, health=Health.UNSURE, reason="", cause="")
     return judged
 

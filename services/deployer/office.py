@@ -1,6 +1,7 @@
 """Books, rules and cohorts of all applications, for whoever leads."""
 
 from collections.abc import Iterator, Mapping
+from math import nan
 from pathlib import Path
 
 from services.deployer import handlers, judging
@@ -11,11 +12,13 @@ from services.deployer.records import Made
 from services.deployer.settings import DeployerSettings
 from shared.algorithms.artefacts import ArtefactError, load
 from shared.applications.contract import Application
+from shared.core.rollout.cohorts import ArmName
 from shared.core.rollout.facts import State
 from shared.core.rollout.guards import Assessment
 from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, Verdict
 
+ARMS: tuple[ArmName, ...] = ("stable", "canary")
 ENDS = ("stable", "rolled-back", "aborted", "superseded", "expired")
 _VERDICTS: Mapping[str, Verdict] = {"advanced": "pass", "stable": "pass", "rolled-back": "fail"}
 
@@ -77,8 +80,8 @@ class Office:
             seen = self._look(book, now)
             if seen is None:
                 continue
-            self.seen = {**self.seen, name: seen}
             staged = self._reader.stage(name)
+            self._tell(name, seen, staged)
             number = len(judging.guards(self._applications[name]))
             means = judging.means(staged.cohorts if staged else None, number)
             yield handlers.observed(book, seen, means, now, self.rules(name))
@@ -105,7 +108,7 @@ class Office:
             if event.what in ENDS:
                 self._metrics.rollouts.labels(name, event.what).inc()
         if made.book.state.rollout is None:
-            self.seen = {other: seen for other, seen in self.seen.items() if other != name}
+            self._tell(name, None, None)
         self._show(name)
 
     def _look(self, book: Book, now: int) -> Assessment | None:
@@ -152,6 +155,19 @@ class Office:
             self._stages[name].stages[ended.stage].name,
             now,
         )
+
+    def _tell(self, name: str, seen: Assessment | None, staged: Staged | None) -> None:
+        before = self.seen.get(name)
+        if before is not None and before.reason:
+            self._metrics.rollout_held.labels(name, before.reason).set(0)
+        others = {other: each for other, each in self.seen.items() if other != name}
+        self.seen = others if seen is None else {**others, name: seen}
+        if seen is not None and seen.reason:
+            self._metrics.rollout_held.labels(name, seen.reason).set(1)
+        for arm in ARMS:
+            mean = staged.cohorts.arms[arm].mean(0) if staged else None
+            self._metrics.rollout_mean.labels(name, arm).set(mean.value if mean else nan)
+            self._metrics.rollout_samples.labels(name, arm).set(mean.count if mean else 0)
 
     def _show(self, name: str) -> None:
         rollout = self.books[name].state.rollout

@@ -109,7 +109,7 @@ class Deployer:
         consumer = KafkaConsumer(
             **self._broker.kafka_python(),
             group_id=self._broker.group(GROUP),
-            group_instance_id=self._settings.instance,
+            group_instance_id=self._settings.instance or None,
             session_timeout_ms=SESSION_MS,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -17,6 +17,7 @@ from shared.cli import (
     commands_evaluate,
     commands_export,
     commands_loop,
+    commands_rollout,
     commands_trainer,
     commands_training,
     commands_work,
@@ -39,6 +40,7 @@ for module in (
     commands_trainer,
     commands_evaluate,
     commands_export,
+    commands_rollout,
 ):
     module.register(app)
 

@@ -5,15 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
 import numpy as np
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.algorithms import artefacts
 from shared.algorithms.manifest import Manifest
@@ -60,20 +61,14 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
-def applications(folder: Path, **replaced: str) -> dict[str, Application]:
+def applications(folder: Path, replaced: Mapping[str, str] = MappingProxyType({})) -> dict[str, Application]:
     """The shop as a file in a folder; `replaced` says which words stand for which."""
     text = SHOP
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
-    return applications_of(folder, text)
-
-
-def applications_of(folder: Path, text: str) -> dict[str, Application]:
-    """An application of this text as a file in a folder."""
     folder.mkdir(exist_ok=True)
-    name = text.split("application: ")[1].split()[0]
-    (folder / f"{name}.yaml").write_text(text)
+    (folder / "shop.yaml").write_text(text)
     return load([folder])
 
 
@@ -172,8 +167,8 @@ class Product:
         skew: float = 1.0,
         per_round: int = 20,
     ) -> None:
-        self._broker, self._application, self._earns = broker, application, earns
-        self._skew, self._per_round = skew, per_round
+        self._broker, self._application = broker, application
+        self._skew, self._per_round, self.earns = skew, per_round, earns
         self._random = np.random.default_rng(5)
         self.deployment: Deployment | None = None
         self.seen: dict[int, float] = {}
@@ -184,8 +179,6 @@ class Product:
     async def run(self) -> None:
         """Until cancelled."""
         producer = AIOKafkaProducer(**self._broker.aiokafka(), linger_ms=2, enable_idempotence=True)
-        from aiokafka import AIOKafkaConsumer, TopicPartition
-
         consumer = AIOKafkaConsumer(
             **self._broker.aiokafka(), isolation_level="read_committed", fetch_max_wait_ms=20
         )
@@ -215,7 +208,7 @@ class Product:
         canary = deployment.canary if chosen else None
         arm = ("canary" if canary else "stable") if share else None
         self.decided.append((time.monotonic(), arm or ""))
-        earned = self._earns(arm or "stable", self._random)
+        earned = self.earns(arm or "stable", self._random)
         return raw(
             reward(
                 self._application,

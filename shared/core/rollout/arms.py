@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.core.arrays import Floats
 
@@ -12,6 +13,7 @@ BUCKETS = 4096
 """Subjects are summed into so many groups by a hash. Decisions of one subject are not independent of one
 another, groups are, so variances come from the groups: right however often a subject comes back, in memory
 that does not grow with their number."""
+Integers = NDArray[np.int64]
 Values = Sequence[float | None]
 """One number for each metric, None where a reward has no such component."""
 
@@ -50,6 +52,14 @@ class Arm:
         """Count one more decision of a group."""
         self.decisions[group] += 1
         self._put(group, values, 1.0)
+
+    def add_all(self, groups: Integers, values: Floats) -> None:
+        """Count n more decisions: groups (n,), values (n, m), all there."""
+        counts = np.bincount(groups, minlength=BUCKETS)
+        self.decisions += counts
+        for metric, column in enumerate(values.T):
+            self._counts[metric] += counts
+            self._sums[metric] += np.bincount(groups, column, BUCKETS)
 
     def replace(self, group: int, old: Values, new: Values) -> None:
         """Put new values of a decision in place of those it was counted with."""

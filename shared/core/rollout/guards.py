@@ -11,9 +11,18 @@ from dataclasses import dataclass, field, replace
 from shared.core.estimators.confidence_sequences import asymptotic_half_width, mixture_precision
 from shared.core.rollout.arms import Arm, Mean
 from shared.core.rollout.facts import Health
+from shared.core.rollout.settings import RolloutSettings
 
+FEWEST_EXPECTED = 5
+"""Decisions due to the smaller arm before its share is tested: the usual rule for counts."""
+LEAD = 0.5
+"""Standard errors by which the reward must be ahead of what is asked before a candidate gets more subjects.
+Not to be worse for sure is too little: early, everything is that."""
+TUNED_SAMPLES = 500
+"""Of the smaller arm, where a stage asks for none: that many do the default stages ask for."""
 FEWEST_GROUPS = 30
 """Groups of subjects in each arm before the first test: normal limits ask for some tens."""
+MISMATCH = "sample-ratio-mismatch"
 RATIO_ALPHA = 0.001
 """Chance that arms which are assigned by their shares are ever called mismatched: the usual level for it."""
 
@@ -47,14 +56,30 @@ class Plan:
     """Whether the stage is left only when the reward is better than stable's for sure, less the tolerance."""
 
 
+def plan_of(settings: RolloutSettings, stage: int, guards: tuple[Guard, ...], alpha: float) -> Plan:
+    """Return how a stage is judged: alpha is shared by all stages with two arms, of which the last proves."""
+    both = [n for n, each in enumerate(settings.stages) if 0 < each.share < 1]
+    chosen = settings.stages[stage]
+    smaller = min(chosen.share, 1 - chosen.share)
+    return Plan(
+        share=chosen.share,
+        guards=guards,
+        alpha=alpha / max(1, len(both)),
+        tuned_at=(chosen.samples or TUNED_SAMPLES) / (smaller or 1.0),
+        proves=bool(both) and stage == both[-1],
+    )
+
+
 @dataclass(frozen=True)
 class Bound:
     """A difference, candidate less what is asked of it, in the direction that is better; and its bounds."""
 
     difference: float
     low: float
-    """Below it with a chance of at most alpha, ever."""
+    """The truth is below it with a chance of at most alpha, however often one looks."""
     high: float
+    error: float
+    """Standard error."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +117,7 @@ def against(guard: Guard, candidate: Mean, stable: Mean, alpha: float, tuned_at:
     variance = candidate.variance + asked**2 * stable.variance
     count = candidate.count + stable.count
     half = one_sided_half_width(variance * count, count, alpha, tuned_at)
-    return Bound(difference, difference - half, difference + half)
+    return Bound(difference, difference - half, difference + half, math.sqrt(variance))
 
 
 def limit_broken(guard: Guard, candidate: Mean) -> str | None:
@@ -114,7 +139,7 @@ def ratio_bound(candidate: Arm, stable: Arm, share: float, tuned_at: float) -> t
     """
     both = candidate.decisions + stable.decisions
     total, groups = float(both.sum()), int((both > 0).sum())
-    if groups < FEWEST_GROUPS or total * min(share, 1 - share) < FEWEST_GROUPS:
+    if groups < FEWEST_GROUPS or total * min(share, 1 - share) < FEWEST_EXPECTED:
         return None
     variance = float(((candidate.decisions - share * both) ** 2).sum()) / total
     fair = share * (1 - share) * float((both**2).sum()) / total
@@ -165,10 +190,12 @@ def _judge(
         if plan.share < 1:
             return replace(found, health=Health.BREACH, reason="worse", cause=worse, numbers=numbers)
         return replace(_hold(found, "worse-than-record", f"{worse}, before this stage"), numbers=numbers)
-    if place == 0 and plan.proves and plan.share < 1:
-        alone = against(guard, mean, other, plan.alpha, plan.tuned_at)
-        if alone.low <= 0:
-            return replace(_hold(found, "not-proven", f"{told}; not better for sure yet"), numbers=numbers)
+    if place > 0 or plan.share >= 1:
+        return None
+    if plan.proves and against(guard, mean, other, plan.alpha, plan.tuned_at).low <= 0:
+        return replace(_hold(found, "not-proven", f"{told}; not better for sure yet"), numbers=numbers)
+    if bound.difference < LEAD * bound.error:
+        return replace(_hold(found, "not-leading", f"{told}; not ahead yet"), numbers=numbers)
     return None
 
 
@@ -178,7 +205,7 @@ def _mismatch(plan: Plan, candidate: Arm, stable: Arm, found: Assessment) -> Ass
         return None
     told = f"the candidate has {ratio[0]:.2%} of decisions where {plan.share:.2%} are due"
     numbers = {**found.numbers, "ratio": ratio[0], "due": plan.share, "half_width": ratio[1]}
-    return replace(_hold(found, "sample-ratio-mismatch", told), numbers=numbers)
+    return replace(_hold(found, MISMATCH, told), numbers=numbers)
 
 
 def _hold(found: Assessment, reason: str, cause: str) -> Assessment:
