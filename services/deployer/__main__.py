@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from starlette.types import ASGIApp
 
 from services.deployer.api import Desk, create_app
+from services.deployer.judging import rollout_settings
 from services.deployer.notifying import Notifier
 from services.deployer.service import Deployer
 from services.deployer.settings import DeployerSettings
@@ -54,6 +55,11 @@ def build(settings: DeployerSettings, broker: BrokerSettings, leader: Leader) ->
     """The wired application. Raises SettingsError."""
     metrics, health = Metrics(), Health(time.monotonic)
     applications = load([settings.applications] if settings.applications else [])
+    for name, application in applications.items():
+        try:
+            rollout_settings(application)
+        except ValueError as error:
+            raise SettingsError(f"{name}: rollout: {error}") from error
     notifier = Notifier(settings, metrics)
     deployer = Deployer(settings, broker, applications, metrics, health, notifier)
     desk = Desk(settings, broker, applications, deployer, metrics, lambda: str(uuid4()))

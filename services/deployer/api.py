@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan
 
 from services.deployer.book import Book
-from services.deployer.handlers import Command, Verb
+from services.deployer.commands import Command, Verb
 from services.deployer.judging import rollout_settings
 from services.deployer.records import read_events
 from services.deployer.service import Deployer, NotLeading

@@ -12,7 +12,11 @@ from shared.core.rollout.facts import State
 from shared.wire.rollouts import Deployed, Evaluation
 
 REMEMBERED = 100
-"""Candidates that are over, earlier stable versions, and ids: what is older is in the topics alone."""
+"""Candidates that do not decide, earlier stable versions, and ids: what is older is in the topics alone."""
+BLACKLISTED = 1_000
+"""Entries of the blacklist, the newest; a record has to hold them all."""
+REASON = 300
+"""Characters of a reason that are kept; the audit has all of them."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,13 @@ class Book:
 
     def pruned(self) -> "Book":
         """Without what was over long ago."""
-        state = replace(self.state, history=self.state.history[-REMEMBERED:])
-        rollout = [state.rollout.policy] if state.rollout else []
-        live = {state.stable, *state.history, *state.queue, *rollout}
-        over = [name for name, entry in self.entries.items() if name not in live and not entry.waits]
+        blocked = [each for each in self.state.blocked if each.until is None or each.until * 1000 > self.at]
+        state = replace(
+            self.state,
+            history=self.state.history[-REMEMBERED:],
+            blocked=tuple(replace(each, reason=each.reason[:REASON]) for each in blocked[-BLACKLISTED:]),
+        )
+        over = [name for name in self.entries if not self.live(name) and name not in state.history]
         gone = set(over[:-REMEMBERED])
         entries = {name: entry for name, entry in self.entries.items() if name not in gone}
         return replace(self, state=state, entries=entries, seen=self.seen[-REMEMBERED:])
@@ -141,7 +148,7 @@ def entry_of(evaluation: Evaluation, before: Entry | None) -> Entry:
         evaluation_id=evaluation.evaluation_id,
         verdict=evaluation.verdict,
         decisions=evaluation.decisions,
-        detail=reason[:500],
+        detail=reason[:REASON],
         predictions=predictions,
     )
     if first or before is None:

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from math import nan
 from pathlib import Path
 
-from services.deployer import handlers, judging
+from services.deployer import commands, handlers, judging, stepping
 from services.deployer.book import Book, rebased
-from services.deployer.handlers import Change, Command, Rules
+from services.deployer.commands import Command
 from services.deployer.reading import RewardReader, Staged
 from services.deployer.records import Made
 from services.deployer.settings import DeployerSettings
+from services.deployer.stepping import ENDS, Change, Rules
 from shared.algorithms.artefacts import ArtefactError, load
 from shared.applications.contract import Application
 from shared.core.rollout.cohorts import ArmName
@@ -19,7 +20,6 @@ from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, Verdict
 
 ARMS: tuple[ArmName, ...] = ("stable", "canary")
-ENDS = ("stable", "rolled-back", "aborted", "superseded", "expired")
 _VERDICTS: Mapping[str, Verdict] = {"advanced": "pass", "stable": "pass", "rolled-back": "fail"}
 
 
@@ -72,7 +72,7 @@ class Office:
     def commanded(self, command: Command, now: int) -> Change:
         """Somebody asks for something. Raises KeyError for an unknown application."""
         book = self.books[command.application]
-        return handlers.commanded(book, command, now, self.rules(book.application))
+        return commands.commanded(book, command, now, self.rules(book.application))
 
     def observed(self, now: int) -> Iterator[Change]:
         """What guards lead to, for each rollout."""
@@ -94,7 +94,7 @@ class Office:
         book = change.book.pruned()
         deployment = None
         if change.book != self.books[name]:
-            deployment = handlers.deployment(book, now, self.rules(name))
+            deployment = stepping.deployment(book, now, self.rules(name))
         return Made(book, deployment, change.events, self._realised(change, now))
 
     def keep(self, made: Made, now: int) -> None:
@@ -131,7 +131,7 @@ class Office:
         known = self._reader.stage(name)
         if rollout is None or watch is None or not (share := book.state.share(self._stages[name])):
             self._reader.follow(name, None)
-        elif known is not None and not handlers.over(known.watch, watch):
+        elif known is not None and not stepping.over(known.watch, watch):
             known.watch = watch
         else:
             application = self._applications[name]

@@ -13,12 +13,13 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
-from services.deployer.handlers import Change, Command
+from services.deployer.commands import Command
 from services.deployer.notifying import Notifier
 from services.deployer.office import Office
 from services.deployer.reading import RewardReader
 from services.deployer.records import EVALUATIONS, EVENTS, outgoing, read_books, unreadable
 from services.deployer.settings import DeployerSettings
+from services.deployer.stepping import Change
 from shared.applications.contract import Application
 from shared.broker.ledger import Ledger, LedgerBroken
 from shared.broker.settings import BrokerSettings
