@@ -50,7 +50,7 @@ class Evaluating:
 def about_candidate(candidate: Candidate, now: int) -> Evaluation:
     """What every evaluation says of its candidate."""
     return Evaluation(
-        evaluation_id=f"log-{candidate.candidate_id}",
+        evaluation_id=f"log-{candidate.application}-{candidate.candidate_id}",
         application=candidate.application,
         candidate_id=candidate.candidate_id,
         kind="log",

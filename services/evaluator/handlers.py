@@ -21,9 +21,10 @@ class Standing:
 
     def __init__(self, applications: Mapping[str, Application], tuned_at: float) -> None:
         self._applications = applications
-        self.candidates: dict[str, Candidate] = {}
-        self.judged: set[str] = set()
-        """Ids of candidates that have their evaluation on the log."""
+        self.candidates: dict[tuple[str, str], Candidate] = {}
+        """(application, candidate) → what its trainer said last."""
+        self.judged: set[tuple[str, str]] = set()
+        """(application, candidate) that have their evaluation on the log."""
         self.latest: dict[str, dict[str, dict[Kind, Evaluation]]] = defaultdict(dict)
         """Application → candidate → kind → the last evaluation."""
         self._seen: set[str] = set()
@@ -36,7 +37,7 @@ class Standing:
     def learn_candidate(self, candidate: Candidate) -> None:
         """A record of candidates."""
         if candidate.status == "trained":
-            self.candidates[candidate.candidate_id] = candidate
+            self.candidates[candidate.application, candidate.candidate_id] = candidate
 
     def learn_evaluation(self, evaluation: Evaluation) -> None:
         """A record of evaluations, this service's or another's; one that is known changes nothing."""
@@ -45,7 +46,7 @@ class Standing:
             return
         self._seen.add(evaluation.evaluation_id)
         if evaluation.kind == "log":
-            self.judged.add(candidate)
+            self.judged.add((name, candidate))
         found, order = self.latest[name], self._order[name]
         self._calibrations[name].learn(evaluation, found.get(candidate, {}))
         if candidate not in found:

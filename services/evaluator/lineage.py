@@ -27,8 +27,8 @@ class Lineage:
         return found
 
 
-def lineage(candidate: Candidate, known: Mapping[str, Candidate]) -> Lineage:
-    """What a candidate and its ancestors, by id in `known`, were trained on.
+def lineage(candidate: Candidate, known: Mapping[tuple[str, str], Candidate]) -> Lineage:
+    """What a candidate and its ancestors, by application and id in `known`, were trained on.
 
     Where that is not told (no ranges, or an ancestor that the log no longer has), only decisions made after
     the training was asked for are sure to be new.
@@ -40,5 +40,5 @@ def lineage(candidate: Candidate, known: Mapping[str, Candidate]) -> Lineage:
         seen.add(each.candidate_id)
         if not each.previous or each.previous in seen:
             return Lineage(tuple(parts))
-        each = known.get(each.previous)
+        each = known.get((candidate.application, each.previous))
     return Lineage(tuple(parts), candidate.requested_at)

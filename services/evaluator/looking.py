@@ -32,7 +32,7 @@ def look(about: Evaluation, shadow: Shadow, settings: Settings, asked: Applicati
     about = replace(
         about,
         kind="shadow",
-        evaluation_id=f"shadow-{about.candidate_id}-{sum(span.next for span in spans)}",
+        evaluation_id=f"shadow-{about.application}-{about.candidate_id}-{sum(span.next for span in spans)}",
         data=spans,
         widening=settings.widening,
         decisions=total.decisions,

@@ -227,7 +227,8 @@ class Evaluator:
             return "not-trained"
         if candidate.application not in self._applications:
             return "unknown-application"
-        return "duplicate" if candidate.candidate_id in self.standing.judged else None
+        key = (candidate.application, candidate.candidate_id)
+        return "duplicate" if key in self.standing.judged else None
 
     def _publish(self, waiting: Waiting, evaluation: Evaluation) -> None:
         self._next = waiting.record.offset + 1

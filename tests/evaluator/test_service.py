@@ -1,10 +1,32 @@
 """The evaluator on a real Kafka: every candidate ends as exactly one evaluation on what is logged."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
+import pytest
+
+from shared.broker.dead_letters import origin
 from shared.broker.settings import BrokerSettings
-from tests.evaluator.processes import evaluating, judged, put
-from tests.evaluator.world import applications, artefact, candidate, give, policy, records
+from shared.cli.topic_log import committed
+from shared.core.estimators.bootstrap import Interval
+from shared.core.estimators.calibration import standard_error
+from shared.wire.rollouts import Evaluation
+from shared.wire.training import Candidate
+from tests.broker.reading import read_all
+from tests.evaluator.processes import EvaluatorProcess, evaluating, evaluations, judged, put, until
+from tests.evaluator.world import (
+    applications,
+    artefact,
+    candidate,
+    candidate_of,
+    give,
+    now_ms,
+    policy,
+    records,
+)
 
 
 async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettings, tmp_path: Path) -> None:
@@ -16,6 +38,17 @@ async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettin
         first, second = await judged(topics, 2)
         page = (await http.get(f"/v1/evaluations/shop/{better.id}/report")).text
         listed = (await http.get("/v1/evaluations/shop")).json()["evaluations"]
+        one = (await http.get(f"/v1/evaluations/shop/{worse.id}")).json()["evaluations"]
+        unknown = [
+            await http.get(f"/v1/evaluations/{path}")
+            for path in (
+                "shop/nobody",
+                "nothing",
+                "nothing/x",
+                f"nothing/{better.id}/report",
+                "shop/x/report",
+            )
+        ]
         assert await process.stop() == 0
     assert (first.candidate_id, first.verdict, first.reasons) == (better.id, "pass", ())
     assert (second.candidate_id, second.verdict) == (worse.id, "fail")
@@ -29,3 +62,137 @@ async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettin
     assert "<svg" in page
     assert first.report.endswith(f"/v1/evaluations/shop/{better.id}/report")
     assert {each["candidate_id"] for each in listed} == {better.id, worse.id}
+    assert [(each["verdict"], each["kind"]) for each in one] == [("fail", "log")]
+    assert [each.status_code for each in unknown] == [404] * 5
+
+
+async def _committed(broker: BrokerSettings, offset: int) -> bool:
+    found = await asyncio.to_thread(committed, broker, "evaluator")
+    return ("candidates", 0) in found and found["candidates", 0].offset == offset
+
+
+async def test_killed_at_any_moment_it_gives_each_candidate_one_evaluation(
+    topics: BrokerSettings, tmp_path: Path
+) -> None:
+    random = Random(5)
+    shop = applications(tmp_path / "applications")["shop"]
+    await give(topics, records(shop, 2000))
+    made = [candidate(artefact(tmp_path / "made", policy(1.0), seed=seed)) for seed in range(6)]
+    process = EvaluatorProcess(topics, tmp_path)
+    await put(topics, "candidates", *made, made[0], made[3])
+    try:
+        for kill in range(3):
+            process.start()
+            # In an evaluation, or between two.
+            await until(lambda: _any_more(topics, kill))  # noqa: B023
+            await asyncio.sleep(random.uniform(0, 0.5))
+            process.kill()
+        process.start()
+        await judged(topics, 6)
+        await until(lambda: _committed(topics, 8))
+        assert await process.stop() == 0
+    finally:
+        process.kill()
+    found = [each for each in await evaluations(topics) if each.kind == "log"]
+    assert [each.candidate_id for each in found] == [each.candidate_id for each in made]
+    assert {each.verdict for each in found} == {"pass"}
+    assert len({each.metrics for each in found}) == 1  # the same log, the same figures
+
+
+async def _any_more(broker: BrokerSettings, than: int) -> bool:
+    return len(await evaluations(broker)) > than
+
+
+async def test_what_cannot_be_judged_is_refused_and_stops_nobody(
+    topics: BrokerSettings, tmp_path: Path
+) -> None:
+    news = "application: news\nfeatures: [{name: a, type: numeric}]\nactions: [x, y]\n"
+    shop = applications(tmp_path / "applications", news=news)["shop"]
+    await give(topics, records(shop, 1200))
+    root = tmp_path / "made"
+    tampered, good = artefact(root, policy(1.0), seed=1), artefact(root, policy(1.0), seed=2)
+    file = tampered.folder / "policy.json"
+    file.write_bytes(file.read_bytes().replace(b"banner", b"Banner"))
+    foreign, other = artefact(root, policy(1.0), "news"), artefact(root, policy(1.0, 0.1, ("list", "banner")))
+    missing = candidate_of("e" * 64, artefact=str(tmp_path / "nowhere"), algorithm="linear")
+    sent: list[Candidate | bytes] = [
+        candidate(tampered),
+        b"garbage",
+        missing,
+        candidate(foreign, application="shop"),
+        candidate(foreign),
+        candidate(other),
+        replace(candidate(good), status="running"),
+        replace(candidate(good), application="unheard-of"),
+        candidate(good).encode() + b"!",
+        candidate(good),
+    ]
+    async with evaluating(topics, tmp_path) as (_, http):
+        await put(topics, "candidates", *sent)
+        found = {(each.application, each.candidate_id): each for each in await judged(topics, 6)}
+        metrics = (await http.get("/metrics")).text
+    names = {
+        ("shop", tampered.id): "artefact",
+        ("shop", "e" * 64): "artefact",
+        ("shop", foreign.id): "artefact",
+        ("news", foreign.id): "schema-drift",
+        ("shop", other.id): "actions",
+    }
+    for key, name in names.items():
+        assert (found[key].verdict, found[key].reasons[0].name) == ("refused", name)
+    assert "policy.json" in found["shop", tampered.id].reasons[0].detail
+    assert found["shop", good.id].verdict == "pass"
+    dead = await read_all(topics, topics.topic("dead-letters"))
+    assert sorted(record.value for record in dead) == sorted(each for each in sent if isinstance(each, bytes))
+    assert {(origin(record.headers).stage, origin(record.headers).topic) for record in dead} == {
+        ("evaluator", topics.topic("candidates"))
+    }
+    for reason in ("not-trained", "unknown-application"):
+        assert f'records_filtered_total{{reason="{reason}",topic="candidates"}} 1.0' in metrics
+
+
+def _stage(of: Evaluation, realised: float, at: int) -> Evaluation:
+    """What the deployer says of a finished stage."""
+    (told,) = of.metrics
+    metric = replace(
+        told,
+        difference=realised,
+        difference_low=realised - 0.02,
+        difference_high=realised + 0.02,
+        estimator="realised",
+    )
+    return replace(of, evaluation_id=f"shop-stage-{at}", kind="stage", metrics=(metric,), at=at, report="")
+
+
+async def test_predictions_that_missed_widen_the_next_ones(topics: BrokerSettings, tmp_path: Path) -> None:
+    shop = applications(tmp_path / "applications")["shop"]
+    await give(topics, records(shop, 1200))
+    first, second, third = (artefact(tmp_path / "made", policy(1.0), seed=seed) for seed in range(3))
+    settings: dict[str, Any] = {"STREAMWHEEL_SHADOWS": "0"}
+    async with evaluating(topics, tmp_path, **settings) as (_, http):
+        await put(topics, "candidates", candidate(first))
+        (told,) = await judged(topics, 1)
+        stages = [_stage(told, told.metrics[0].difference - 0.2, now_ms())]
+        await put(topics, "evaluations", *stages, *stages)  # twice the same counts once
+
+        async def widened() -> bool:
+            text = (await http.get("/metrics")).text
+            return 'streamwheel_evaluation_widening{application="shop"} 1.0\n' not in text
+
+        await until(widened)
+        await put(topics, "candidates", candidate(second))
+        wide = (await judged(topics, 2))[-1]
+    # The same after a restart, from the topic alone, and with a hit beside the miss.
+    await put(topics, "evaluations", _stage(told, told.metrics[0].difference, now_ms() + 1))
+    async with evaluating(topics, tmp_path, **settings):
+        await put(topics, "candidates", candidate(third))
+        milder = (await judged(topics, 3))[-1]
+    interval = Interval(told.metrics[0].difference_low, told.metrics[0].difference_high)
+    both = (standard_error(interval, 0.05) ** 2 + standard_error(Interval(-0.02, 0.02), 0.05) ** 2) ** 0.5
+    assert told.widening == 1.0
+    assert wide.widening == pytest.approx(0.2 / both)
+    assert milder.widening == pytest.approx(0.2 / both / 2**0.5)
+    (plain,), (wider,) = told.metrics, wide.metrics
+    assert wider.difference_high - wider.difference == pytest.approx(
+        wide.widening * (plain.difference_high - plain.difference)
+    )

@@ -86,6 +86,12 @@ def candidate(made: Artefact, **changes: Any) -> Candidate:
     return Candidate(**given)
 
 
+def candidate_of(candidate_id: str, **changes: Any) -> Candidate:
+    """What is said of a candidate whose artefact nobody asks for."""
+    given: dict[str, Any] = {"request_id": "r", "application": "shop", "status": "trained", **changes}
+    return Candidate(candidate_id=candidate_id, **{"requested_at": 1, "at": 1, **given})
+
+
 def decided(random: np.random.Generator, shop: Application, n: int, **changes: Any) -> dict[str, Any]:
     """One reward of the shop: the banner is liked by who is older. Uniformly random, unless changed."""
     given = {
