@@ -17,9 +17,11 @@ from starlette.types import ASGIApp
 
 from services.deployer.api import Desk, create_app
 from services.deployer.judging import rollout_settings
+from services.deployer.models import Models
 from services.deployer.notifying import Notifier
 from services.deployer.service import Deployer
 from services.deployer.settings import DeployerSettings
+from shared.algorithms.export.errors import NotExportable
 from shared.applications.files import SettingsError
 from shared.applications.registry import load
 from shared.broker.settings import BrokerSettings
@@ -61,18 +63,24 @@ def build(settings: DeployerSettings, broker: BrokerSettings, leader: Leader) ->
         except ValueError as error:
             raise SettingsError(f"{name}: rollout: {error}") from error
     notifier = Notifier(settings, metrics)
-    deployer = Deployer(settings, broker, applications, metrics, health, notifier)
+    try:
+        models = Models(settings)
+    except NotExportable as error:
+        raise SettingsError(str(error)) from error
+    deployer = Deployer(settings, broker, applications, metrics, health, notifier, models)
     desk = Desk(settings, broker, applications, deployer, metrics, lambda: str(uuid4()))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         thread = leader.thread(deployer)
         notifier.start()
+        models.start()
         thread.start()
         yield
         deployer.stop()
         await to_thread(thread.join)
         await to_thread(notifier.stop)
+        await to_thread(models.stop)
 
     return create_app(desk, health, lifespan)
 

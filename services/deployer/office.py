@@ -1,12 +1,14 @@
 """Books, rules and cohorts of all applications, for whoever leads."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
 from services.deployer import commands, handlers, judging, stepping
 from services.deployer.book import Book, rebased
 from services.deployer.commands import Command
+from services.deployer.models import Models
 from services.deployer.reading import RewardReader, Staged
 from services.deployer.records import Made
 from services.deployer.settings import DeployerSettings
@@ -14,7 +16,7 @@ from services.deployer.stepping import ENDS, Change, Rules
 from shared.algorithms.artefacts import ArtefactError, load
 from shared.applications.contract import Application
 from shared.core.rollout.cohorts import ArmName
-from shared.core.rollout.facts import State
+from shared.core.rollout.facts import Health, State
 from shared.core.rollout.guards import Assessment
 from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, Verdict
@@ -32,8 +34,10 @@ class Office:
         applications: Mapping[str, Application],
         books: Mapping[str, Book],
         reader: RewardReader,
+        models: Models,
         metrics: Metrics,
     ) -> None:
+        self._models = models
         self._applications, self._reader, self._metrics = applications, reader, metrics
         self._quiet_ms = round(settings.quiet.total_seconds() * 1000)
         self.books: dict[str, Book] = {}
@@ -46,6 +50,7 @@ class Office:
             self.books[name] = rebased(books.get(name) or Book(name, State(base, base)), base)
             self._follow(self.books[name])
             self._show(name)
+        models.want(self.books)
 
     def rules(self, name: str) -> Rules:
         """How an application's rollouts go."""
@@ -78,8 +83,11 @@ class Office:
         """What guards lead to, for each rollout."""
         for name, book in list(self.books.items()):
             seen = self._look(book, now)
-            if seen is None:
+            if seen is None or book.state.rollout is None:
                 continue
+            problem = self._models.problem(book.state.rollout.policy)
+            if problem and seen.health is Health.GOOD:
+                seen = replace(seen, health=Health.UNSURE, reason="model-not-ready", cause=problem)
             staged = self._reader.stage(name)
             self._tell(name, seen, staged)
             number = len(judging.guards(self._applications[name]))
@@ -110,6 +118,7 @@ class Office:
         if made.book.state.rollout is None:
             self._tell(name, None, None)
         self._show(name)
+        self._models.want(self.books)
 
     def _look(self, book: Book, now: int) -> Assessment | None:
         rollout, watch = book.state.rollout, book.watch

@@ -14,6 +14,7 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
 from services.deployer.commands import Command
+from services.deployer.models import Models
 from services.deployer.notifying import Notifier
 from services.deployer.office import Office
 from services.deployer.reading import RewardReader
@@ -60,10 +61,12 @@ class Deployer:
         metrics: Metrics,
         health: Health,
         notifier: Notifier,
+        models: Models,
         clock: Clock = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
         self._metrics, self._notifier, self._clock = metrics, notifier, clock
+        self._models = models
         self._loop = health.loop("evaluations", limit=120.0)
         health.check("leader", lambda: None if self.leads else "another deployer leads, or Kafka is away")
         self._poll_ms = max(1, round(settings.poll.total_seconds() * 1000))
@@ -154,13 +157,16 @@ class Deployer:
         self._positions, self._moved = {}, None
         self._reader = RewardReader(self._broker, self._metrics)
         books = read_books(self._broker)
-        self.office = Office(self._settings, self._applications, books, self._reader, self._metrics)
+        self.office = Office(
+            self._settings, self._applications, books, self._reader, self._models, self._metrics
+        )
         self.leads = True
         log.info("leading, with the rollouts of %d applications", len(books))
 
     def _leave(self) -> None:
         self.leads = False
         self.office = None
+        self._models.want({})
         for each in (self._ledger, self._reader):
             if each is not None:
                 with suppress(KafkaError):

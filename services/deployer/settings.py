@@ -1,8 +1,11 @@
 """Settings of the deployer."""
 
+import sys
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
 
 from shared.applications.durations import Duration
 from shared.http.settings import ServiceSettings
@@ -27,7 +30,22 @@ class DeployerSettings(ServiceSettings):
     notify_backoff: Duration = Field(
         timedelta(seconds=1), description="wait after the first failure; doubles each time"
     )
+    ollama_host: str | None = Field(
+        None,
+        validation_alias=AliasChoices("OLLAMA_HOST", "ollama_host"),
+        description="an Ollama server that language models are rolled out to; empty: none",
+    )
+    export_command: Annotated[tuple[str, ...], NoDecode] = Field(
+        (sys.executable, "-m", "shared.cli", "export"),
+        description="what registers a model with Ollama, words separated by spaces; flags of `export` follow",
+    )
+    export_limit: Duration = Field(timedelta(hours=2), description="how long that may take")
     body_limit: int = Field(1 << 16, gt=0, description="bytes of a request's body")
     kafka_limit: Duration = Field(
         timedelta(seconds=10), description="how long a command waits to be in the log before a 503"
     )
+
+    @field_validator("export_command", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value

@@ -14,6 +14,7 @@ class State:
         self.blobs: dict[str, bytes] = {}
         self.models: dict[str, dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
+        self.loaded: list[str] = []
 
 
 @contextmanager
@@ -50,6 +51,10 @@ def serving() -> Iterator[tuple[str, State]]:
             body = self.body()
             if self.path.startswith("/api/blobs/"):
                 self.blob(self.path.removeprefix("/api/blobs/"), body)
+            elif self.path == "/api/tags":
+                self.answer(200, {"models": [{"name": name} for name in state.models]})
+            elif self.path == "/api/copy":
+                self.copy(json.loads(body))
             else:
                 self.model(json.loads(body))
 
@@ -72,7 +77,16 @@ def serving() -> Iterator[tuple[str, State]]:
             if self.path == "/api/delete":
                 del state.models[name]
                 return self.answer(200)
+            if self.path == "/api/generate":
+                state.loaded.append(name)
+                return self.answer(200, {"response": "" if not asked["prompt"] else "?"})
             return self.answer(200, state.models[name])
+
+        def copy(self, asked: dict[str, Any]) -> None:
+            if asked["source"] not in state.models:
+                return self.answer(404, {"error": f'model "{asked["source"]}" not found'})
+            state.models[asked["destination"]] = state.models[asked["source"]]
+            return self.answer(200)
 
         def create(self, name: str, asked: dict[str, Any]) -> None:
             for digest in asked["files"].values():

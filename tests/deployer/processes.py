@@ -72,11 +72,12 @@ def applications(folder: Path, replaced: Mapping[str, str] = MappingProxyType({}
     return load([folder])
 
 
-def artefact(folder: Path, seed: int) -> artefacts.Artefact:
-    """A small artefact that can be verified."""
+def artefact(folder: Path, seed: int, *files: str) -> artefacts.Artefact:
+    """A small artefact of these files that can be verified."""
 
     def build(made: Path) -> Manifest:
-        (made / "weights.json").write_text(f"[{seed}]")
+        for name in files or ("weights.json",):
+            (made / name).write_text(f"[{seed}]")
         return Manifest(
             application="shop",
             algorithm="ucb",
@@ -251,6 +252,7 @@ class DeployerProcess:
             "STREAMWHEEL_PORT": str(self.port),
             "STREAMWHEEL_APPLICATIONS": str(folder / "applications"),
             "STREAMWHEEL_INSTANCE": "deployer-1",
+            "OLLAMA_HOST": "",
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -91,6 +91,15 @@ class Ollama:
         reply = self._send("DELETE", "/api/delete", json={"model": name}, missing_is_fine=True)
         return reply.status_code != httpx.codes.NOT_FOUND
 
+    def copy(self, source: str, destination: str) -> None:
+        """Give a model another name as well, which it takes from whichever model had it."""
+        self._send("POST", "/api/copy", json={"source": source, "destination": destination})
+
+    def models(self) -> frozenset[str]:
+        """Names of all models that the server has."""
+        found = self._send("GET", "/api/tags").json().get("models") or []
+        return frozenset(each["name"] for each in found)
+
     def generate(self, name: str, prompt: str, tokens: int) -> str:
         """Continue a prompt greedily, as a check that the model answers."""
         body = {
