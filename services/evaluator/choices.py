@@ -24,6 +24,8 @@ class Choices:
     """(n,), position of the logged action in `names`."""
     offered: NDArray[np.bool_]
     """(n, k)."""
+    never: NDArray[np.bool_]
+    """(n, k), whether the logging policy says that it never takes the action here."""
     sound: NDArray[np.bool_]
     """(n,), whether the logged propensity is one, and is what the logged probabilities say, if they do."""
 
@@ -57,11 +59,13 @@ def choices(frame: pl.DataFrame, known: Sequence[str], actions: Sequence[str]) -
     place = {name: position for position, name in enumerate(names)}
     chosen = frame["action"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
     offered = np.zeros((frame.height, len(names)), dtype=bool)
+    never = np.zeros(offered.shape, dtype=bool)
     stated, total = np.full(frame.height, np.nan), np.full(frame.height, np.nan)
     for listed, rows in offered_lists:
-        offered[np.ix_(rows, np.array([place[name] for name in listed], np.int64))] = True
-        _state(frame, listed, rows, stated, total)
-    return Choices(names, chosen, offered, _sound(frame, chosen, offered, stated, total))
+        columns = np.array([place[name] for name in listed], np.int64)
+        offered[np.ix_(rows, columns)] = True
+        _state(frame, listed, rows, stated, total, never, columns)
+    return Choices(names, chosen, offered, never, _sound(frame, chosen, offered, stated, total))
 
 
 def _groups(frame: pl.DataFrame, actions: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.int64]]]:
@@ -77,9 +81,16 @@ def _groups(frame: pl.DataFrame, actions: Sequence[str]) -> Iterator[tuple[list[
 
 
 def _state(
-    frame: pl.DataFrame, listed: Sequence[str], rows: NDArray[np.int64], stated: Floats, total: Floats
+    frame: pl.DataFrame,
+    listed: Sequence[str],
+    rows: NDArray[np.int64],
+    stated: Floats,
+    total: Floats,
+    never: NDArray[np.bool_],
+    columns: NDArray[np.int64],
 ) -> None:
-    """Fill in what rows that were offered this list log: the chosen action's probability, and their sum."""
+    """Fill in what rows that were offered this list log: the chosen action's probability, the sum of all, and
+    which are none."""
     part = frame[rows]
     full = (part["probabilities"].list.len() == len(listed)).to_numpy()
     some = (part["probabilities"].list.len() > 0).to_numpy()
@@ -93,6 +104,9 @@ def _state(
     chosen = logged["action"].replace_strict(place, default=-1, return_dtype=pl.Int64).to_numpy()
     taken = np.where(chosen >= 0, matrix[np.arange(len(matrix)), chosen], 0.0)
     stated[rows[full]], total[rows[full]] = taken, matrix.sum(axis=1)
+    # Beside another arm, what this one never takes the other may.
+    alone = logged["mixture_propensity"].is_null().to_numpy()
+    never[np.ix_(rows[full], columns)] = (matrix <= 0) & alone[:, None]
 
 
 def _sound(

@@ -11,6 +11,7 @@ from services.evaluator.rewards import read_log
 from services.evaluator.settings import EvaluatorSettings
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
+from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 
@@ -25,13 +26,18 @@ class Evaluating:
         applications: Mapping[str, Application],
         pages: Pages,
         partitions: int,
+        metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
-        self._pages, self._partitions, self._clock = pages, partitions, clock
+        self._pages, self._partitions, self._metrics, self._clock = pages, partitions, metrics, clock
 
     def evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
         """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError."""
+        with self._metrics.evaluation_seconds.labels(candidate.application).time():
+            return self._evaluate(candidate, lineage, widening)
+
+    def _evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
         now, application = self._clock(), self._applications[candidate.application]
         about = about_candidate(candidate, now)
         try:

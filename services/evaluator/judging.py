@@ -7,7 +7,7 @@ import numpy as np
 
 from services.evaluator.decisions import closed, unseen
 from services.evaluator.lineage import Lineage
-from services.evaluator.logs import log_of, usable
+from services.evaluator.logs import Usable, log_of, usable
 from services.evaluator.rewards import Logged
 from shared.algorithms.serving import ContinuousPolicy, Policy
 from shared.applications.contract import Application
@@ -15,9 +15,11 @@ from shared.applications.settings import ApplicationSettings
 from shared.core.estimators import evaluation as core
 from shared.core.estimators.limits import Limits
 from shared.core.estimators.limits import Reason as CoreReason
+from shared.core.estimators.refusals import support_reasons
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.verdict import Guard, Judgement
 from shared.core.estimators.verdict import Verdict as CoreVerdict
+from shared.core.estimators.windows import Window, age_reasons
 from shared.evaluation.study import Chunk, Study
 from shared.wire.rollouts import Evaluation, MetricEstimate, Reason, Verdict
 
@@ -84,10 +86,23 @@ def judge_log(
         return Judged(few(about, application.settings), None, settings)
     chunk = Chunk(log, found.frame["policy"].to_list())
     study = Study([chunk], settings, models=log.q_logged is not None, clustered=True)
-    return Judged(_decided(about, study.evaluation, application.settings), study, settings)
+    doubts = reasons_of([*_stale(found, about.at, settings), *_unsupported(found, settings)])
+    return Judged(_decided(about, study.evaluation, doubts, application.settings), study, settings)
 
 
-def _decided(about: Evaluation, found: core.Evaluation, settings: ApplicationSettings) -> Evaluation:
+def _stale(found: Usable, now: int, settings: Settings) -> Iterator[CoreReason]:
+    times = found.frame["decision_time"].to_numpy() / 1000
+    yield from age_reasons(Window(float(times.min()), float(times.max())), now / 1000, settings.limits)
+
+
+def _unsupported(found: Usable, settings: Settings) -> Iterator[CoreReason]:
+    behaviour = np.where(found.choices.never, 0.0, 1.0)
+    yield from support_reasons(behaviour, found.probabilities, settings.limits)
+
+
+def _decided(
+    about: Evaluation, found: core.Evaluation, doubts: tuple[Reason, ...], settings: ApplicationSettings
+) -> Evaluation:
     """The evaluation with its figures and verdict; its reasons so far tell what was left out."""
     about = replace(
         about,
@@ -99,10 +114,11 @@ def _decided(about: Evaluation, found: core.Evaluation, settings: ApplicationSet
         return few(about, settings)
     values = {each.guard.name: each.value for each in found.judgements}
     breaches = tuple(breached(values, found.rows, settings))
-    verdict = _word(found.verdict)
+    verdict: Verdict = "refused" if doubts else _word(found.verdict)
     if breaches and verdict != "refused":
         verdict = "fail"
-    return replace(about, verdict=verdict, reasons=(*breaches, *reasons_of(found.reasons), *about.reasons))
+    reasons = (*breaches, *doubts, *reasons_of(found.reasons), *about.reasons)
+    return replace(about, verdict=verdict, reasons=reasons)
 
 
 def few(about: Evaluation, settings: ApplicationSettings) -> Evaluation:

@@ -7,6 +7,7 @@ the reader goes back as far as it must, and nothing counts twice.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,10 +195,10 @@ class Watcher:
         snapshots.forget(self._folder, candidate)
         labels = (candidate.application, name)
         for gauge in self._gauges:
-            if labels in gauge._metrics:
+            with suppress(KeyError):
                 gauge.remove(*labels)
         for verdict in VERDICTS:
-            if (*labels, verdict) in self._metrics.shadow_verdict._metrics:
+            with suppress(KeyError):
                 self._metrics.shadow_verdict.remove(*labels, verdict)
 
     def _show(self, name: str, found: Evaluation) -> None:

@@ -75,6 +75,25 @@ def test_actions_that_the_log_has_none_of_are_missing_support(shop: Application)
     assert "missing-support" in reasons(found)
 
 
+def test_actions_that_a_policy_says_it_never_takes_are_missing_support_wherever_they_are(
+    shop: Application,
+) -> None:
+    """Weights may average one all the same, where others do take them."""
+    never = records(shop, 60, action="list", propensity=1.0, probabilities=[0.0, 1.0])
+    found = judge(shop, [*records(shop, 900), *never])
+    (reason, *_) = found.evaluation.reasons
+    assert (found.evaluation.verdict, reason.name, reason.limit) == ("refused", "missing-support", 0.01)
+    assert reason.value == pytest.approx(60 * 0.5 / 960, rel=0.3)
+    beside = [{**each, "decision": {**each["decision"], "mixture_propensity": 0.9}} for each in never]
+    assert judge(shop, [*records(shop, 900), *beside]).evaluation.verdict == "pass"
+
+
+def test_a_log_that_has_ended_a_week_ago_says_nothing_of_today(shop: Application) -> None:
+    old = now_ms() - 8 * 86_400_000
+    found = judge(shop, records(shop, 800, decision_time=old))
+    assert (found.evaluation.verdict, reasons(found)) == ("refused", ["stale-window"])
+
+
 def test_within_a_rollout_decisions_weigh_by_what_both_arms_would_have_done(shop: Application) -> None:
     """Each arm's own propensity would be sound too, but heavier: the mixture's weights are bounded by it."""
     mixed = records(shop, 1000, arm="stable", share=0.9, mixture_propensity=0.55)
