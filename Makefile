@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 TRAINING := $(VENV)/.training
+# The demos whose trainings need more than the loop does.
+TRAINED := voice_assistant search_ranking $(if $(MODEL),assistant dashboard_widgets)
 PEERS  := .venv-bench
 BENCHMARKS ?= regret join learn decide freshness
 
@@ -28,8 +30,8 @@ $(TRAINING): services/trainer/requirements.lock $(STAMP)
 
 install-training: $(TRAINING)  ## add torch and the other libraries that training needs (some GB)
 
-demo: install  ## play real data through the running loop and show the policy getting better
-	$(BIN)/streamwheel demo $(APPLICATION)
+demo: $(if $(filter $(TRAINED),$(APPLICATION)),install-training,install)  ## play real data, or APPLICATION's users, through the running loop
+	$(BIN)/streamwheel demo $(APPLICATION) $(if $(MODEL),--model $(MODEL))
 
 up: install  ## start an embedded Kafka and every service, until Ctrl-C
 	$(BIN)/streamwheel up

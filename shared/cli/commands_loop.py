@@ -84,30 +84,55 @@ def status(
 
 
 def demo(
-    application: Annotated[str, typer.Argument(help="Which application's data to play.")] = "optdigits",
+    application: Annotated[str, typer.Argument(help="Which application to play.")] = "optdigits",
     decisions: Annotated[
-        int | None, typer.Option(help="How many of its examples to play; all if not given.", min=10)
+        int | None, typer.Option(help="How many decisions; the application's usual number.", min=10)
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(help="Empty folder for data and logs, which then are kept.", file_okay=False),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a small language model for assistant and dashboard_widgets to train; without "
+            "one, a policy of their decisions is trained.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
 ) -> None:
-    """Play real data through a loop of its own over HTTP, and show its policy getting better.
+    """Play a product through a loop of its own over HTTP, and show its policy getting better.
 
-    Ends with an audit of all topics. One JSON object on stdout; exit status 1 if the audit finds anything.
+    optdigits is real data; voice_assistant, entertainment, assistant, search_ranking and dashboard_widgets
+    are simulated users, after whom the trainer is asked for a candidate. Ends with an audit of all topics.
+    One JSON object on stdout; exit status 1 if the audit finds anything, or no candidate is trained.
     """
     from shared.applications.registry import load
     from shared.cli.demo.demo import demo as play
+    from shared.cli.demo.demo import demo_product
     from shared.cli.demo.examples import DEMOS
+    from shared.cli.demo.products import PRODUCTS
     from shared.cli.demo.summary import show
     from shared.cli.output import BAD_USAGE
 
-    if application not in DEMOS:
-        fail(f"there is no data to play for {application!r}; there is for: {', '.join(DEMOS)}", BAD_USAGE)
+    if application not in {*DEMOS, *PRODUCTS}:
+        known = ", ".join([*DEMOS, *PRODUCTS])
+        fail(f"there is nothing to play for {application!r}; there is for: {known}", BAD_USAGE)
     if state is not None and state.exists() and any(state.iterdir()):
         raise typer.BadParameter(f"{state} is not empty", param_hint="--state")
-    summary = play(load()[application], DEMOS[application], decisions, state)
+    if model is not None and (application not in PRODUCTS or PRODUCTS[application].language is None):
+        raise typer.BadParameter(f"{application} trains no language model", param_hint="--model")
+    if application in DEMOS:
+        summary = play(load()[application], DEMOS[application], decisions, state)
+    else:
+        from shared.applications.simulation import load_simulator
+
+        product, simulator = PRODUCTS[application], load_simulator(application)
+        if product.language is not None and model is None:
+            instead, meant = product.training.algorithm, product.language.algorithm
+            say(f"without --model, {instead} is trained in place of {meant}")
+        summary = demo_product(load()[application], simulator, product, decisions, state, model)
     show(summary)
     answer(summary.document())
     if not summary.sound:

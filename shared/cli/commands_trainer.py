@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from shared.cli.commands_loop import Applications, PortBase
-from shared.cli.output import BAD_USAGE, answer, console, fail, say
+from shared.cli.output import BAD_USAGE, answer, fail, say
 
 if TYPE_CHECKING:
-    from shared.wire.training import Candidate, Trigger
+    from shared.cli.topic_log import Log
+    from shared.wire.training import Trigger
 
 ERASE_S = 600.0
 """Every file with a reward of the subject is written anew."""
@@ -94,20 +95,11 @@ def _object(text: str) -> dict[str, Any]:
     return document
 
 
-def _follow(log: Any, asked: Trigger, begin: int) -> None:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+def _follow(log: Log, asked: Trigger, begin: int) -> None:
+    from shared.cli.training_bar import follow_with_bar
+    from shared.cli.training_log import document
 
-    from shared.cli.training_log import document, follow
-
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console()) as bar:
-        task = bar.add_task(f"{asked.application}: waiting", total=1.0)
-
-        def seen(candidate: Candidate) -> None:
-            said = candidate.message or candidate.status
-            bar.update(task, completed=candidate.progress, description=f"{candidate.application}: {said}")
-
-        ended = follow(log, asked.request_id, begin, seen)
+    ended = follow_with_bar(log, asked, begin)
     answer(document(ended))
     if ended.status != "trained":
         fail(f"{ended.status}: {ended.reason}")

@@ -12,7 +12,7 @@ import pytest
 
 from shared.applications.registry import load
 from shared.cli.audit.findings import INVARIANTS
-from shared.cli.demo import playing
+from shared.cli.demo import playing, posting
 from shared.cli.demo.examples import Example, optdigits
 from shared.cli.demo.following import Freshness, Rewarded, Rewards
 from shared.cli.demo.playing import Player, decision_id
@@ -64,7 +64,7 @@ async def played(loop: Loop) -> tuple[Player, list[str]]:
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playing, "LONGEST_DELAY_S", 0.01)
-    monkeypatch.setattr(playing, "PAUSE_S", 0.001)
+    monkeypatch.setattr(posting, "PAUSE_S", 0.001)
 
 
 @pytest.mark.parametrize("away", [0, 5])

@@ -7,31 +7,39 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from typing import Any, Protocol
 
 import httpx
+import numpy as np
 
 from shared.applications.contract import Application
+from shared.applications.simulation import Simulator, uniform
 from shared.broker.settings import BrokerSettings
 from shared.cli.addresses import Addresses
-from shared.cli.audit.audit import audit
+from shared.cli.audit.audit import Audit, audit
 from shared.cli.audit.journal import Journal
 from shared.cli.demo.display import display
 from shared.cli.demo.examples import Example
 from shared.cli.demo.following import Freshness, Rewards
 from shared.cli.demo.playing import Player
-from shared.cli.demo.summary import Summary, percentile_ms, summarise
+from shared.cli.demo.products import Product
+from shared.cli.demo.summary import Baselines, Summary, percentile_ms, summarise
+from shared.cli.demo.training import train
+from shared.cli.demo.visiting import Visits
 from shared.cli.output import say
 from shared.cli.running import running
 
 SEED = 3
 RATE = 130.0
 """Decisions a second: slow enough for a policy to learn from one decision before many others."""
+TRAINING_LIMIT = "5m"
+"""For the trainer: a candidate that takes longer is not worth waiting for in a demo."""
 REST_S = 60.0
 """How long after the last decision everything must be joined and learnt."""
 LOOK_S = 0.25
@@ -57,24 +65,71 @@ def demo(
     """
     began = time.monotonic()
     examples = load(Random(SEED))[:most]  # noqa: S311  a shuffle
+    with _loop(state) as (addresses, settings):
+        run = Run(application, addresses, settings)
+        asyncio.run(run.play(examples))
+        found = _audited(application, settings, run)
+    return _summary(application, Baselines(1 / len(application.actions)), run, began, found, None)
+
+
+def demo_product(
+    application: Application,
+    simulator: Simulator,
+    product: Product,
+    most: int | None = None,
+    state: Path | None = None,
+    model: Path | None = None,
+) -> Summary:
+    """Play a simulator's subjects, audit, and have the trainer make a candidate of what was learnt.
+
+    It trains the language model in a folder, if one is given and the application trains one.
+    Raises ValueError for a model that nothing is trained of, LoopFailed, NotAtRest, ArtefactError, OSError,
+    httpx.HTTPError, KafkaError.
+    """
+    began, wanted = time.monotonic(), product.wanted(model)
+    with _loop(state) as (addresses, settings):
+        run = Run(application, addresses, settings)
+        asyncio.run(run.visit(simulator, most or product.decisions))
+        found = _audited(application, settings, run)
+        say(f"asking the trainer for a candidate: {wanted.algorithm}")
+        candidate = train(settings, application.name, wanted)
+    baselines = Baselines(simulator.mean_reward(uniform(simulator)), simulator.optimal_mean_reward())
+    return _summary(application, baselines, run, began, found, candidate)
+
+
+@contextmanager
+def _loop(state: Path | None) -> Iterator[tuple[Addresses, BrokerSettings]]:
     with _folder(state) as folder:
         # On a cluster that others use too, the demo's topics have names of their own.
         prefix = f"demo-{secrets.token_hex(4)}-" if os.environ.get("STREAMWHEEL_BROKER") else ""
+        environment = {"STREAMWHEEL_TOPIC_PREFIX": prefix, "STREAMWHEEL_TIME_LIMIT": TRAINING_LIMIT}
         say("starting Kafka and the services")
-        with running(folder, environment={"STREAMWHEEL_TOPIC_PREFIX": prefix}) as addresses:
-            settings = addresses.broker_settings.model_copy(update={"topic_prefix": prefix})
-            run = Run(application, addresses, settings)
-            asyncio.run(run.play(examples))
-            say("reading all topics again")
-            found = audit(settings, {application.name: application}, run.journal)
+        with running(folder, environment=environment) as addresses:
+            yield addresses, addresses.broker_settings.model_copy(update={"topic_prefix": prefix})
+
+
+def _audited(application: Application, settings: BrokerSettings, run: Run) -> Audit:
+    say("reading all topics again")
+    return audit(settings, {application.name: application}, run.journal)
+
+
+def _summary(
+    application: Application,
+    baselines: Baselines,
+    run: Run,
+    began: float,
+    found: Audit,
+    candidate: Mapping[str, Any] | None,
+) -> Summary:
     return summarise(
         application.name,
-        len(application.actions),
+        baselines,
         run.rewards.table,
         run.freshness.seconds,
         run.playing_s,
         time.monotonic() - began,
         found,
+        candidate,
     )
 
 
@@ -87,8 +142,18 @@ def _folder(chosen: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
+class Playing(Protocol):
+    """Who plays."""
+
+    journal: Journal
+    decided: int
+    """Decisions so far."""
+    told: int
+    """Interactions so far."""
+
+
 class Run:
-    """One pass over examples against a running loop, `rate` of them a second."""
+    """One pass over data against a running loop, `rate` decisions a second."""
 
     def __init__(
         self, application: Application, addresses: Addresses, settings: BrokerSettings, rate: float = RATE
@@ -97,44 +162,57 @@ class Run:
         self.freshness = Freshness(self.rewards, time.monotonic)
         self.journal = Journal()
         self.playing_s = 0.0
-        self._application, self._addresses, self._rate = application, addresses, rate
+        self._name, self._addresses, self._rate = application.name, addresses, rate
 
     async def play(self, examples: Iterable[Example]) -> None:
         """Play, show, and return once everything is joined and learnt."""
-        name = self._application.name
         async with httpx.AsyncClient(timeout=REQUEST_S) as client:
-            player = Player(
-                name,
-                client,
-                self._addresses.url("decisions"),
-                self._addresses.url("collector"),
-                Random(SEED + 1),  # noqa: S311  delays
-                lambda decision_id: self.freshness.acknowledged.update({decision_id: time.monotonic()}),
-            )
-            self.journal = player.journal
-            policies = f"{self._addresses.url('decisions')}/v1/policies/{name}"
-            followers = [
-                asyncio.create_task(self.rewards.follow()),
-                asyncio.create_task(self.freshness.follow(client, policies)),
-                asyncio.create_task(self._show(player)),
-            ]
-            playing = asyncio.create_task(self._play(player, examples))
-            try:
-                await asyncio.wait([playing, *followers], return_when=asyncio.FIRST_COMPLETED)
-                for task in (playing, *followers):
-                    if task.done():
-                        task.result()
-            finally:
-                for task in (playing, *followers):
-                    task.cancel()
-                await asyncio.gather(playing, *followers, return_exceptions=True)
+            random = Random(SEED + 1)  # noqa: S311  delays
+            player = Player(self._name, client, *self._urls, random, self._acknowledged)
+            await self._follow(client, player, player.play(examples, self._rate), 0)
 
-    async def _play(self, player: Player, examples: Iterable[Example]) -> None:
+    async def visit(self, simulator: Simulator, decisions: int) -> None:
+        """The same with a simulator's subjects, each of whose interactions must have counted."""
+        async with httpx.AsyncClient(timeout=REQUEST_S) as client:
+            random = np.random.default_rng(SEED)
+            visits = Visits(simulator, client, *self._urls, random, self._acknowledged)
+            await self._follow(client, visits, visits.play(decisions, self._rate), 1)
+
+    def _acknowledged(self, decision_id: str) -> None:
+        self.freshness.acknowledged[decision_id] = time.monotonic()
+
+    @property
+    def _urls(self) -> tuple[str, str]:
+        return self._addresses.url("decisions"), self._addresses.url("collector")
+
+    async def _follow(
+        self, client: httpx.AsyncClient, player: Playing, playing: Coroutine[Any, Any, None], counted: float
+    ) -> None:
+        """Run `playing`, and wait for its rewards; the share `counted` of what was told must be in them."""
+        self.journal = player.journal
+        policies = f"{self._addresses.url('decisions')}/v1/policies/{self._name}"
+        tasks = [
+            asyncio.create_task(self._rest(player, playing, counted)),
+            asyncio.create_task(self.rewards.follow()),
+            asyncio.create_task(self.freshness.follow(client, policies)),
+            asyncio.create_task(self._show(player)),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _rest(self, player: Playing, playing: Coroutine[Any, Any, None], counted: float) -> None:
         began = time.monotonic()
-        await player.play(examples, self._rate)
+        await playing
         self.playing_s = time.monotonic() - began
         deadline = time.monotonic() + REST_S
-        while len(self.rewards.table) < player.decided or not self.freshness.caught_up():
+        while not self._at_rest(player, counted):
             if time.monotonic() > deadline:
                 ends = [end for _, end in sorted(self.rewards.next_offsets.items())]
                 raise NotAtRest(
@@ -145,7 +223,12 @@ class Run:
                 )
             await asyncio.sleep(LOOK_S)
 
-    async def _show(self, player: Player) -> None:
+    def _at_rest(self, player: Playing, counted: float) -> bool:
+        joined = sum(rewarded.interactions for rewarded in self.rewards.table.values())
+        complete = len(self.rewards.table) >= player.decided and joined >= counted * player.told
+        return complete and self.freshness.caught_up()
+
+    async def _show(self, player: Playing) -> None:
         decided = joined = 0
         with display() as show:
             while True:

@@ -27,6 +27,8 @@ class Rewarded(NamedTuple):
     is_default: bool
     partition: int
     offset: int
+    interactions: int = 0
+    """How many counted."""
 
 
 class Rewards:
@@ -60,9 +62,9 @@ class Rewards:
     def _take(self, partition: int, records: list[Any]) -> None:
         frame = decode_columns(schema("rewards"), [record.value for record in records]).frame
         ids = frame["decision"].struct.field("decision_id").to_list()
-        columns = zip(ids, frame["reward"].to_list(), frame["is_default"].to_list(), records, strict=True)
-        for decision_id, reward, is_default, record in columns:
-            rewarded = Rewarded(reward, is_default, partition, record.offset)
+        told = (frame[name].to_list() for name in ("reward", "is_default", "interactions"))
+        for decision_id, reward, is_default, interactions, record in zip(ids, *told, records, strict=True):
+            rewarded = Rewarded(reward, is_default, partition, record.offset, interactions)
             self.table[decision_id] = rewarded
             self.arrived.append((decision_id, rewarded))
         self.records += len(records)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from random import Random
 
 import httpx
 
 from shared.cli.audit.journal import Journal
 from shared.cli.demo.examples import Example
+from shared.cli.demo.posting import post
 
 LONGEST_DELAY_S = 1.0
 """A right answer is told after a random delay up to this; below every demo application's wait."""
 AT_ONCE = 32
 """Decisions that are waited for at once."""
-ATTEMPTS = 30
-PAUSE_S = 0.5
-"""Between attempts when a service says 503 or does not answer: together longer than a restart takes."""
 BAD_EVERY = 200
 """So often an event is sent that has to be refused, for the audit to look for."""
 
@@ -65,7 +63,7 @@ class Player:
             "context": example.context,
         }
         try:
-            reply = await self._post(self._decisions, asked)
+            reply = await post(self._client, self._decisions, asked)
         finally:
             self._turns.release()
         self.journal.decisions.acknowledged.add(identifier)
@@ -74,8 +72,10 @@ class Player:
             return
         await asyncio.sleep(delay_s)
         interaction_id = f"{identifier}-right"
-        await self._post(
-            self._interactions, {"interactions": [self._interaction(interaction_id, identifier)]}
+        await post(
+            self._client,
+            self._interactions,
+            {"interactions": [self._interaction(interaction_id, identifier)]},
         )
         self.journal.interactions.acknowledged.add(interaction_id)
         self.told += 1
@@ -92,9 +92,9 @@ class Player:
         }
         good, bad = (self._interaction(f"{refused}-{n}", decision_id(number)) for n in range(2))
         batch = {"interactions": [good, bad | {"value": "one"}]}
-        if (await self._post(self._decisions, decision, 422)).is_client_error:
+        if (await post(self._client, self._decisions, decision, 422)).is_client_error:
             self.journal.decisions.refused.add(refused)
-        if (await self._post(self._interactions, batch, 422)).is_client_error:
+        if (await post(self._client, self._interactions, batch, 422)).is_client_error:
             self.journal.interactions.refused |= {f"{refused}-0", f"{refused}-1"}
 
     def _interaction(self, interaction_id: str, decision: str) -> dict[str, object]:
@@ -105,21 +105,6 @@ class Player:
             "type": "right",
             "value": 1,
         }
-
-    async def _post(self, url: str, body: Mapping[str, object], *also: int) -> httpx.Response:
-        """The reply, 2xx or one of `also`; asked again while the service is away. Raises httpx.HTTPError."""
-        for attempt in range(ATTEMPTS):
-            try:
-                reply = await self._client.post(url, json=body)
-                if reply.status_code not in also:
-                    reply.raise_for_status()
-                return reply
-            except httpx.HTTPError as error:
-                away = not isinstance(error, httpx.HTTPStatusError) or error.response.is_server_error
-                if not away or attempt == ATTEMPTS - 1:
-                    raise
-            await asyncio.sleep(PAUSE_S)
-        raise AssertionError("the last attempt returns or raises")
 
 
 def decision_id(number: int) -> str:
