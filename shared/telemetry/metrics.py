@@ -105,7 +105,7 @@ class Metrics:
         self.policy_version = gauge("policy_version", "version of the served policy", "application", "policy")
         self.freshness = histogram(
             "freshness_seconds",
-            "from a reward to a served policy that learnt it",
+            "from a learner's update in the log to the served policy that has it",
             FRESHNESS_BUCKETS,
             "application",
         )

@@ -132,3 +132,28 @@ def test_broken_lines_are_errors_and_do_not_stop_the_others(application: Applica
     good = cases(application.name)["rewards"][1]["line"]
     found = list(reward_lines(application, [b"{", orjson.dumps(good), b"\n", b"[]", b"\xff"]))
     assert ["error" in result for result in found] == [True, False, True, True]
+
+
+@every_application
+def test_actions_stand_for_parameters_that_are_json_or_for_nothing_but_their_name(
+    application: Application,
+) -> None:
+    for action in application.actions:
+        parameters = application.parameters(action)
+        assert parameters is None or orjson.loads(orjson.dumps(parameters)) == parameters != {}
+    if application.actions and application.parameters(application.actions[0]) is not None:
+        with pytest.raises(FieldError):
+            application.parameters("no such action")
+
+
+@every_application
+def test_a_vector_action_is_none_of_the_list_and_has_the_numbers_that_the_list_stands_for(
+    application: Application,
+) -> None:
+    vector = application.vector_action
+    if vector is None:
+        return
+    assert vector.name not in application.actions
+    assert len(set(vector.numbers)) == len(vector.numbers)
+    for action in application.actions:
+        assert list(application.parameters(action) or ()) == list(vector.numbers)

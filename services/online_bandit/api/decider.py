@@ -7,8 +7,6 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from prometheus_client import Counter
-
 from services.online_bandit.api.arms import ONLINE, Arms
 from services.online_bandit.api.deciding import Choice, decide, decide_many
 from services.online_bandit.api.encoding import Encoder, dumps
@@ -32,13 +30,14 @@ ACTIVATION = "$activation"
 class Counters:
     """The metrics of one application, looked up once."""
 
-    def __init__(self, metrics: Metrics, application: str) -> None:
+    def __init__(self, metrics: Metrics, application: str, online: str) -> None:
+        """`online` is the name of the application's online policy."""
         self.seconds = metrics.decision_seconds.labels(application)
         self._written = metrics.records_out.labels("decisions")
         self._replaced = metrics.decisions_replaced.labels(application)
         self._decisions = partial(metrics.decisions.labels, application)
-        self._known: dict[tuple[str, str], Counter] = {}
-        self._told: str = ""
+        self._known = {(online, "stable"): self._decisions(online, "stable")}
+        self._told = ""
 
     def count(self, choice: Choice) -> None:
         """A decision that is written."""

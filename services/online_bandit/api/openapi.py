@@ -42,6 +42,11 @@ _REPLY = _object(
             {"type": "null"},
         ]
     },
+    parameters={
+        "type": "object",
+        "description": "what the action stands for, or the numbers that it consists of, where the "
+        "application has them",
+    },
 )
 _PROBLEM = _object(
     ["field", "message"], index={"type": "integer"}, field={"type": "string"}, message={"type": "string"}

@@ -86,6 +86,9 @@ class PolicyStore:
         policy = await self._in_thread(lambda: self._learnt.solved(application, before))
         self._put(policy)
         self._unsaved = True
+        if self._log.caught_up.is_set() and policy.learnt_at is not None:
+            fresh = max(0, self._clock() - policy.learnt_at) / 1000
+            self._metrics.freshness.labels(application).observe(fresh)
         if policy.model is not before.model:
             took = perf_counter() - began
             self._metrics.solve_seconds.labels(application).observe(took)

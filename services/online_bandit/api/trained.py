@@ -45,15 +45,12 @@ class TrainedPolicy:
     version: ClassVar[int] = 1
     offsets: ClassVar[tuple[int, ...]] = ()
 
-    def answers(self, asked: Asked) -> bool:
-        """Whether it can decide this: one that gives numbers of its own cannot choose from a list."""
-        return self.vector_action is None or asked.every
-
     def distributions(self, asked: Sequence[Asked]) -> list[Distribution | None]:
         """Of each request, which all have the same application; None for one that it cannot answer.
 
-        What a network makes of a context is not known before: anything but a distribution above zero, or
-        finite numbers, counts as no answer. Raises what the policy raises.
+        Who gives numbers of its own cannot choose from a list. What a network makes of a context is not known
+        before: anything but a distribution above zero, or finite numbers, is no answer. Raises what the
+        policy raises.
         """
         contexts = np.stack([one.context for one in asked]).astype(np.float64)
         if isinstance(self.policy, ContinuousPolicy):

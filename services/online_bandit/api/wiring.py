@@ -61,7 +61,7 @@ def build(settings: ApiSettings, broker: BrokerSettings) -> ASGIApp:
         served=store.served,
         arms=deployments.arms,
         encoders={name: Encoder(application) for name, application in applications.items()},
-        counters={name: Counters(metrics, name) for name in applications},
+        counters={name: Counters(metrics, name, policy.name) for name, policy in store.served.items()},
         publisher=publisher,
         replies=Replies(settings.remembered),
         metrics=metrics,
