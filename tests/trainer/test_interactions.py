@@ -1,14 +1,19 @@
 """A training reads from Kafka what was said after the decisions that it is trained on."""
 
 import asyncio
+import io
 import time
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from aiokafka import AIOKafkaProducer
 
+from services.trainer import training
 from services.trainer.interactions import read_interactions
+from services.trainer.orders import Orders
+from shared.algorithms.contract import Dataset, NotTrainable
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.archive.reading import archived, read_rewards
@@ -78,3 +83,31 @@ async def test_each_interaction_of_the_decisions_is_read_once_in_order(
     assert (source.first_offset, source.last_offset) == (0, 6)
     assert read_interactions(topics, WINDOW, found)[1] == sources
     assert read_interactions(topics, WINDOW, found.filter(pl.col("decision_id") == "d-1"))[0].height == 2
+
+
+async def test_what_was_said_is_trained_on_and_named_in_the_lineage(
+    topics: BrokerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = await tell(topics, 1, told(1), told(2, type="thumbs_down"))
+    found = rewards(tmp_path / "archive", first, 1, 2, until=last)
+    given: list[Dataset] = []
+
+    def refuse(_: object, data: Dataset, *__: object) -> None:
+        given.append(data)
+        raise NotTrainable("that was all")
+
+    monkeypatch.setattr(training.artefacts, "train", refuse)
+    monkeypatch.setenv("STREAMWHEEL_BROKER", topics.broker)
+    monkeypatch.setenv("STREAMWHEEL_TOPIC_PREFIX", topics.topic_prefix)
+    spans = tuple(archived(Archive(tmp_path / "archive"), "assistant"))
+    addresses = str(tmp_path / "archive"), str(tmp_path / "artefacts")
+    orders = Orders("assistant", "reward_model", {}, 1, spans, 0, *addresses)
+    outcome = await asyncio.to_thread(training.train, orders, io.StringIO())
+    assert (outcome.refused, found.height) == ("that was all", 2)
+    (data,) = given
+    assert data.tables["feedback"].select("response", "positive").rows() == [
+        ("answer 0", True),
+        ("answer 0", False),
+    ]
+    assert [source.partition for source in data.lineage] == [1, 1]
+    assert data.lineage[1].file == "interactions-1"
