@@ -10,6 +10,7 @@ from services.deployer.book import Book, rebased
 from services.deployer.commands import Command
 from services.deployer.models import Models
 from services.deployer.reading import RewardReader, Staged
+from services.deployer.realising import Finished, realised
 from services.deployer.records import Made
 from services.deployer.settings import DeployerSettings
 from services.deployer.stepping import ENDS, Change, Rules
@@ -153,17 +154,17 @@ class Office:
         if ended is None or staged is None:
             return None
         last = next((e for e in reversed(change.events) if e.policy == ended.policy), change.events[-1])
-        return judging.realised(
-            self.books[name],
-            ended,
-            judging.plan(self._applications[name], ended.stage),
-            staged.cohorts,
-            _VERDICTS.get(last.what, "inconclusive"),
-            last.sequence,
-            self._reader.positions(),
+        application = self._applications[name]
+        stage = Finished(
             self._stages[name].stages[ended.stage].name,
-            now,
+            ended,
+            judging.plan(application, ended.stage),
+            staged.cohorts,
+            self._reader.positions(),
+            application.settings.evaluation.alpha,
         )
+        verdict = _VERDICTS.get(last.what, "inconclusive")
+        return realised(name, self.books[name].entries[ended.policy], stage, verdict, last.sequence, now)
 
     def _tell(self, name: str, seen: Assessment | None, staged: Staged | None) -> None:
         before = self.seen.get(name)

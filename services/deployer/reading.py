@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import UnknownTopicOrPartitionError
 
 from services.deployer.book import Watch
 from shared.broker.settings import BrokerSettings
@@ -77,6 +78,8 @@ class RewardReader:
         )
         topic = broker.topic(TOPIC)
         found = self._consumer.partitions_for_topic(topic) or set()
+        if not found:
+            raise UnknownTopicOrPartitionError(topic)
         self._where = [TopicPartition(topic, each) for each in sorted(found)]
         self._consumer.assign(self._where)
         self._stages: dict[str, Staged] = {}

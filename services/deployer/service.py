@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from services.deployer.commands import Command
 from services.deployer.models import Models
@@ -86,7 +86,7 @@ class Deployer:
         """Work until `stop`."""
         while not self._stopping:
             try:
-                self._consumer = self._subscribe()
+                self._consumer = self._join()
                 self._serve()
             except (KafkaError, LedgerBroken) as error:
                 log.warning("Kafka: %s; trying again", error)
@@ -109,8 +109,8 @@ class Deployer:
         self._asked.put(_Asked(command, done))
         return done
 
-    def _subscribe(self) -> Any:
-        consumer = KafkaConsumer(
+    def _join(self) -> Any:
+        return KafkaConsumer(
             **self._broker.kafka_python(),
             group_id=self._broker.group(GROUP),
             group_instance_id=self._settings.instance or None,
@@ -121,11 +121,15 @@ class Deployer:
             # Both topics have one partition: by range, the first member has both.
             partition_assignment_strategy=[RangePartitionAssignor],
         )
-        self._listener = _Listener()
-        consumer.subscribe(self._broker.topics([EVALUATIONS, EVENTS]), listener=self._listener)
-        return consumer
 
     def _serve(self) -> None:
+        topics = self._broker.topics([EVALUATIONS, EVENTS])
+        for topic in topics:
+            # Who gives out partitions before it knows them gives out none, and does not notice later.
+            if not self._consumer.partitions_for_topic(topic):
+                raise UnknownTopicOrPartitionError(topic)
+        self._listener = _Listener()
+        self._consumer.subscribe(topics, listener=self._listener)
         while not self._stopping:
             busy = self._reader is not None and self._reader.busy
             polled = self._consumer.poll(timeout_ms=0 if busy else self._poll_ms)
@@ -151,9 +155,8 @@ class Deployer:
         for where in self._consumer.assignment():
             position = self._consumer.committed(where)
             if position is None:
-                self._consumer.seek_to_beginning(where)
-            else:
-                self._consumer.seek(where, position)
+                position = self._consumer.beginning_offsets([where])[where]
+            self._consumer.seek(where, position)
         self._positions, self._moved = {}, None
         self._reader = RewardReader(self._broker, self._metrics)
         books = read_books(self._broker)
