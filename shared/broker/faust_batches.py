@@ -16,11 +16,14 @@ from typing import Any, Protocol
 import faust
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
 from faust.tables.recovery import RebalanceAgain
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from numpy.typing import NDArray
+
+from shared.broker import fetching
+
+fetching.install()
 
 Partitions = frozenset[TopicPartition]
 Offsets = Mapping[TopicPartition, int]
@@ -101,16 +104,6 @@ class Hooks:
     but not after a crash."""
 
 
-class _Uncopied(dict[TopicPartition, Any]):
-    """aiokafka's fetched records, handed over as they were parsed. It would copy every one of them, to add
-    what a batch knows once: topic, partition, sizes. That costs a sixth of all that a worker can read."""
-
-    def __setitem__(self, tp: TopicPartition, fetched: Any) -> None:
-        if isinstance(fetched, FetchResult):
-            fetched._partition_records._consumer_record = lambda _, record: record
-        super().__setitem__(tp, fetched)
-
-
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """aiokafka's consumer with our settings, telling how far it has read beside what it has read."""
 
@@ -120,8 +113,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _fetch_records(
         self, consumer: AIOKafkaConsumer, active_partitions: Partitions, **limits: Any
     ) -> dict[TP, tuple[list[Record], int]]:
-        if not isinstance(consumer._fetcher._records, _Uncopied):
-            consumer._fetcher._records = _Uncopied(consumer._fetcher._records)
+        if not isinstance(consumer._fetcher._records, fetching.Uncopied):
+            consumer._fetcher._records = fetching.Uncopied(consumer._fetcher._records)
         found = await super()._fetch_records(consumer, active_partitions, **limits)
         if not self.consumer.flow_active:
             return {}

@@ -1,6 +1,7 @@
 """Whole batches of records to columns, with every broken record set apart.
 
-A batch becomes the one block of an Avro container, which Polars reads straight into columns. Bodies carry no
+Large batches are walked by `scanning`, field by field. What it does not take becomes the one block of an Avro
+container, which Polars reads straight into columns. Bodies carry no
 length, so a short record beside a long one could still parse, its fields shifted. Hence every record is
 followed by a *boundary*, a number drawn afresh for each batch and read as one more field. If all n rows read
 it, each ended where its record ended: the n boundaries are met in order, and no record can contain one.
@@ -9,6 +10,7 @@ it, each ended where its record ended: the n boundaries are met in order, and no
 import json
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -20,6 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shared.wire.codec import SINGLE_OBJECT, Framing, WireError, decode, encode
+from shared.wire.scanning import Unfit, scan
 from shared.wire.schemas import Schema, without
 from shared.wire.varints import varint
 from shared.wire.views import SKIPPED
@@ -30,6 +33,9 @@ SYNC = bytes(16)
 
 # A failing part of a batch is read one by one from this many records on: halving it further costs as much.
 SCREENED = 128
+
+# From this many records on, walking all in step is faster than reading row by row.
+SCANNED = 1000
 
 # Rows of a batch, and their columns or why the only one of them has none.
 Part = tuple[Sequence[int], pl.DataFrame | WireError]
@@ -162,6 +168,13 @@ def _alone(schema: Schema, framing: Framing, raw: bytes) -> pl.DataFrame | WireE
 def _block(schema: Schema, framing: Framing, raws: Sequence[bytes]) -> pl.DataFrame | None:
     if not raws:
         return _empty(schema)
+    if len(raws) >= SCANNED:
+        with suppress(Unfit):
+            return scan(schema, len(framing.prefix(schema)), raws)
+    return _container(schema, framing, raws)
+
+
+def _container(schema: Schema, framing: Framing, raws: Sequence[bytes]) -> pl.DataFrame | None:
     header = _header(schema, len(framing.prefix(schema)))
     number = 1 + SystemRandom().random()
     boundary = struct.pack("<d", number)
