@@ -14,20 +14,21 @@ from services.online_bandit.api.arms import Failure
 from services.online_bandit.api.artefacts import ArtefactStore
 from services.online_bandit.api.trained import TrainedPolicy
 from shared.algorithms.artefacts import Artefact, write
-from shared.algorithms.manifest import Manifest
+from shared.algorithms.manifest import MANIFEST, Manifest
 from shared.algorithms.serving import DiscretePolicy, load_policy
 from shared.applications.contract import Application
 from shared.applications.registry import load
 from shared.wire.rollouts import Deployed
 from tests.online_bandit.candidates import deployed, shop_candidate
-from tests.online_bandit.shop import write_applications
+from tests.online_bandit.shop import SHOP, write_applications
 
 LIMIT = 1 << 20
 
 
 @pytest.fixture(scope="module")
 def applications(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Application]:
-    return load([write_applications(tmp_path_factory.mktemp("apps") / "apps")])
+    twin = SHOP.replace("application: shop", "application: twin")
+    return load([write_applications(tmp_path_factory.mktemp("apps") / "apps", twin=twin)])
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,11 @@ def test_a_remote_artefact_is_kept_and_needs_its_address_no_more(
     assert reason(store.policy("shop", gone)) == "unreachable"
 
 
+def test_a_kept_copy_is_for_its_application_alone(store: ArtefactStore, remote: Deployed) -> None:
+    assert isinstance(store.policy("shop", remote), TrainedPolicy)
+    assert reason(store.policy("twin", remote)) == "not-suited"
+
+
 def test_a_kept_copy_is_verified_again_and_fetched_anew_if_the_disk_changed_it(
     store: ArtefactStore, remote: Deployed, tmp_path: Path
 ) -> None:
@@ -141,6 +147,12 @@ def test_an_artefact_for_another_application_or_of_what_is_not_served_is_not_fet
 
     language = write(tmp_path / "models", build)
     assert reason(store.policy("shop", deployed(language))) == "not-suited"
+    manifest_alone = tmp_path / candidate.id
+    manifest_alone.mkdir()
+    shutil.copy(candidate.folder / MANIFEST, manifest_alone)
+    incomplete = replace(deployed(candidate), artefact=str(manifest_alone))
+    assert reason(store.policy("twin", incomplete)) == "not-suited"
+    assert reason(store.policy("shop", incomplete)) == "not-verified"
     small = ArtefactStore(applications, tmp_path / "kept", 10)
     files, root = fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}"
     files.put(str(candidate.folder), root, recursive=True)
