@@ -67,10 +67,10 @@ async def until(condition: Callable[[], Awaitable[Any]], limit: float = LIMIT) -
 class EvaluatorProcess:
     """An evaluator that can be killed."""
 
-    def __init__(self, broker: BrokerSettings, folder: Path, **environment: str) -> None:
+    def __init__(self, broker: BrokerSettings, folder: Path, **environment: str | None) -> None:
         self.log, self.state = folder / "evaluator.log", folder / "state"
         self.port = free_block(HOST, 1, next(_PORTS))
-        self._environment = {
+        given = {
             **{name: value for name, value in os.environ.items() if not name.startswith("STREAMWHEEL_")},
             "STREAMWHEEL_BROKER": broker.broker,
             "STREAMWHEEL_TOPIC_PREFIX": broker.topic_prefix,
@@ -81,6 +81,7 @@ class EvaluatorProcess:
             "STREAMWHEEL_LOOK_EVERY": "50ms",
             **environment,
         }
+        self._environment = {name: value for name, value in given.items() if value is not None}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -125,7 +126,7 @@ class EvaluatorProcess:
 
 @asynccontextmanager
 async def evaluating(
-    broker: BrokerSettings, folder: Path, **environment: str
+    broker: BrokerSettings, folder: Path, **environment: str | None
 ) -> AsyncIterator[tuple[EvaluatorProcess, httpx.AsyncClient]]:
     """An evaluator that is ready, while the context is open."""
     process = EvaluatorProcess(broker, folder, **environment)

@@ -196,3 +196,24 @@ async def test_predictions_that_missed_widen_the_next_ones(topics: BrokerSetting
     assert wider.difference_high - wider.difference == pytest.approx(
         wide.widening * (plain.difference_high - plain.difference)
     )
+
+
+async def test_a_second_evaluator_stands_by_and_takes_over(topics: BrokerSettings, tmp_path: Path) -> None:
+    shop = applications(tmp_path / "applications")["shop"]
+    await give(topics, records(shop, 500))
+    one, other = (candidate(artefact(tmp_path / "made", policy(1.0), seed=seed)) for seed in (1, 2))
+    nameless = {"STREAMWHEEL_INSTANCE": None}  # who has a name may come back, and is waited for
+    second = EvaluatorProcess(topics, tmp_path, **nameless)
+    try:
+        async with evaluating(topics, tmp_path, **nameless) as (first, _):
+            second.start()
+            await put(topics, "candidates", one)
+            await judged(topics, 1)
+            assert await first.stop() == 0
+            await put(topics, "candidates", other, one)
+            found = await judged(topics, 2)
+            await until(lambda: _committed(topics, 3))
+    finally:
+        second.kill()
+    assert [each.candidate_id for each in found] == [one.candidate_id, other.candidate_id]
+    assert len([each for each in await evaluations(topics) if each.kind == "log"]) == 2

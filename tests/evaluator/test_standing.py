@@ -15,9 +15,10 @@ from services.evaluator.handlers import Standing
 from services.evaluator.judging import settings_of
 from services.evaluator.looking import look
 from services.evaluator.shadow import Shadow
-from services.evaluator.watching import worth_saying
+from services.evaluator.watching import Followed, worth_saying
 from shared.applications.contract import Application
 from shared.wire.rollouts import Deployed, Deployment, Evaluation, Reason
+from shared.wire.training import Span
 from tests.evaluator.world import applications, candidate_of, policy, records
 from tests.online_bandit.rewards import raw
 
@@ -82,7 +83,8 @@ def shadow_of(shop: Application, found: list[dict[str, Any]], slope: float = 1.0
     frame, _ = rewards.decode(read)
     made = Shadow.begin(candidate_of("c", started_at=1), [g.metric for g in shop.settings.guards], {0: 0})
     made.take(frame, 0, len(found), policy(slope), shop)
-    made.take(frame, 0, len(found), policy(slope), shop)  # once more: nothing counts twice
+    for end in (len(found) // 2, len(found)):  # read again from the start: nothing counts twice
+        made.take(frame.head(end), 0, end, policy(slope), shop)
     return made
 
 
@@ -92,6 +94,14 @@ def said(shop: Application, found: list[dict[str, Any]], slope: float = 1.0) -> 
     return look(about, shadow_of(shop, found, slope), settings, shop.settings)
 
 
+def test_nothing_is_said_before_all_is_counted_that_was_told_of_or_there(shop: Application) -> None:
+    made = shadow_of(shop, records(shop, 10))
+    before = evaluation("c", "shadow", data=(Span(0, 0, 12),))
+    assert Followed(made, policy(1.0), {0: 10}).caught_up(None)
+    assert not Followed(made, policy(1.0), {0: 11}).caught_up(None)
+    assert not Followed(made, policy(1.0), {0: 10}).caught_up(before)
+
+
 def test_a_look_waits_for_what_further_decisions_bring(shop: Application) -> None:
     few, some, enough = (said(shop, records(shop, number)) for number in (99, 101, 2000))
     assert (few.verdict, few.reasons[0].name) == ("inconclusive", "few-decisions")
@@ -99,6 +109,18 @@ def test_a_look_waits_for_what_further_decisions_bring(shop: Application) -> Non
     assert (enough.verdict, enough.decisions, enough.reasons) == ("pass", 2000, ())
     assert (enough.data[0].first, enough.data[0].next) == (0, 2000)
     assert said(shop, []).verdict == "inconclusive"
+
+
+def test_a_look_is_wider_where_predictions_have_missed(shop: Application) -> None:
+    made = shadow_of(shop, records(shop, 400))
+    about = about_candidate(candidate_of("c"), 7)
+    plain, wide = (
+        look(about, made, settings_of(shop.settings, factor, 5000.0), shop.settings).metrics[0]
+        for factor in (1.0, 3.0)
+    )
+    for low, high in (("low", "high"), ("difference_low", "difference_high")):
+        apart = getattr(plain, high) - getattr(plain, low)
+        assert getattr(wide, high) - getattr(wide, low) == pytest.approx(3 * apart)
 
 
 def test_a_look_refuses_what_time_does_not_heal(shop: Application) -> None:
