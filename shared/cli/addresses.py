@@ -9,7 +9,9 @@ DEFAULT_BASE = 8000
 OFFSETS = {
     "collector": 1,
     "decisions": 2,
+    "deployer": 3,
     "trainer": 4,
+    "evaluator": 5,
     "reward-calculator": 6,
     "learner": 7,
     "broker": 9,

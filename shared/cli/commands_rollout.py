@@ -6,11 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from shared.cli.addresses import OFFSETS
 from shared.cli.commands_loop import PortBase
 from shared.cli.output import BAD_USAGE, FAILED, answer, fail
 
-DEPLOYER = 3
-"""Of the deployer's port, from the base."""
 ASK_S = 30.0
 CONFLICT = 409
 """What was asked for means nothing now: the command was right, the work was not done."""
@@ -117,7 +116,7 @@ def _ask(method: str, path: str, port_base: int, url: str | None, body: object =
     from shared.broker.node_files import HOST
     from shared.cli.status import api_key
 
-    base = url or f"http://{HOST}:{port_base + DEPLOYER}"
+    base = url or f"http://{HOST}:{port_base + OFFSETS['deployer']}"
     try:
         reply = httpx.request(method, base.rstrip("/") + path, json=body, headers=api_key(), timeout=ASK_S)
     except httpx.HTTPError as error:

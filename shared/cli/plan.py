@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -14,10 +15,14 @@ from shared.cli.children import Spec
 from shared.cli.state import StateFolder
 
 BROKER = "broker"
+ASSIGNMENT_KEY = "STREAMWHEEL_ASSIGNMENT_KEY"
+"""Assigns subjects to the arms of rollouts. A loop that is not given one draws its own, and keeps it."""
 SERVICES: Mapping[str, str] = {
     "learner": "services.online_bandit.learner",
     "reward-calculator": "services.reward_calculator",
     "trainer": "services.trainer",
+    "evaluator": "services.evaluator",
+    "deployer": "services.deployer",
     "decisions": "services.online_bandit.api",
     "collector": "services.collector",
 }
@@ -62,4 +67,6 @@ def _service(name: str, addresses: Addresses, folder: StateFolder, applications:
         "STREAMWHEEL_APPLICATIONS": str(applications.absolute()) if applications else "",
         "STREAMWHEEL_INSTANCE": f"{socket.gethostname()}-{addresses.port(name)}",
     }
+    if name == "decisions":
+        environment[ASSIGNMENT_KEY] = os.environ.get(ASSIGNMENT_KEY) or folder.secret("assignment")
     return Spec(name, (sys.executable, "-m", SERVICES[name]), environment, addresses.url(name))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import psutil
@@ -34,6 +35,17 @@ class StateFolder:
     def log(self, name: str) -> Path:
         """What the process prints."""
         return self.logs / f"{name}.log"
+
+    def secret(self, name: str) -> str:
+        """A random secret of this loop, drawn when it is first asked for. Raises OSError."""
+        path = self.path / f"{name}.secret"
+        if not path.exists():
+            self.path.mkdir(parents=True, exist_ok=True)
+            scratch = path.with_suffix(f".{os.getpid()}")
+            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(token_hex(32))
+            scratch.replace(path)
+        return path.read_text()
 
     def create(self) -> None:
         """Make the folders. Raises OSError."""

@@ -161,6 +161,24 @@ def test_a_named_cluster_takes_the_embedded_brokers_place(tmp_path: Path) -> Non
     assert own[1].environment["STREAMWHEEL_PORT"] == "8007"
 
 
+def test_a_loop_keeps_the_key_that_assigns_arms_unless_it_is_given_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(folder: Path) -> dict[str, str]:
+        specs = plan(Addresses(8000), StateFolder(folder))
+        return {spec.name: spec.environment.get("STREAMWHEEL_ASSIGNMENT_KEY", "") for spec in specs}
+
+    monkeypatch.delenv("STREAMWHEEL_ASSIGNMENT_KEY", raising=False)
+    first = keys(tmp_path / "a")
+    assert {name for name, key in first.items() if key} == {"decisions"}
+    assert len(first["decisions"]) == 64
+    assert keys(tmp_path / "a") == first
+    assert keys(tmp_path / "b") != first
+    assert (tmp_path / "a" / "assignment.secret").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("STREAMWHEEL_ASSIGNMENT_KEY", "mine")
+    assert keys(tmp_path / "a")["decisions"] == "mine"
+
+
 def test_a_long_log_moves_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "LOG_LIMIT", 1_000)
     folder = StateFolder(tmp_path)

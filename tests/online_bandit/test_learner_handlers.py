@@ -126,6 +126,19 @@ def test_a_record_that_cannot_be_learnt_is_told_apart_and_its_neighbours_are_lea
     assert all(np.isfinite(rows.contexts).all() for rows, _ in lessons.rows.values())
 
 
+def test_rewards_of_vectors_are_passed_over_not_dead() -> None:
+    ranking = load()["search_ranking"]
+    assert ranking.vector_action is not None
+    random = np.random.default_rng(7)
+    names = ["even", ranking.vector_action.name, "brand"]
+    records = [reward(ranking, random, action=name) for name in names]
+    lessons = Reader({ranking.name: ranking}).read(Fetched([raw(record) for record in records]))
+    assert (lessons.dead, lessons.passed_over) == ([], 1)
+    rows, offsets = lessons.rows["search_ranking"]
+    assert rows.actions.tolist() == [ranking.actions.index("even"), ranking.actions.index("brand")]
+    assert offsets.tolist() == [100, 104]
+
+
 def test_bytes_that_are_no_record_keep_the_reason_of_the_wire(
     applications: dict[str, Application], random: np.random.Generator
 ) -> None:

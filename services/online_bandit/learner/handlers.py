@@ -59,6 +59,8 @@ class Lessons:
     """Application → its rows, and the offset of each."""
     dead: list[tuple[int, str, str]] = field(default_factory=list)
     """Index, reason slug and message of each record that nothing can be learnt from."""
+    passed_over: int = 0
+    """Records of actions that are vectors, which trained policies alone choose."""
 
 
 class Reader:
@@ -110,6 +112,8 @@ class Reader:
         else:
             features = None
             actions = _indexes(frame["decision.action"], self._actions[code])
+            if (vector := application.vector_action) is not None:
+                sift.pass_over(own & (frame["decision.action"] == vector.name).to_numpy())
             sift.out(own & (actions < 0), "unknown-action", f"{application.name} has no action of this name")
         mine = own & sift.good
         contexts = _numbers(_chosen(frame["decision.context"], mine)).reshape(int(mine.sum()), width)
@@ -148,7 +152,12 @@ class _Sift:
 
     def __init__(self, lessons: Lessons, rows: Ints) -> None:
         self.good: Bools = np.ones(len(rows), bool)
-        self._dead, self._rows = lessons.dead, rows
+        self._lessons, self._dead, self._rows = lessons, lessons.dead, rows
+
+    def pass_over(self, foreign: Bools) -> None:
+        """Leave out what is sound, and nothing to learn from here."""
+        self._lessons.passed_over += int((foreign & self.good).sum())
+        self.good[foreign] = False
 
     def out(self, wrong: Bools, reason: str, message: str) -> None:
         """Sift out what is wrong and was good until now."""

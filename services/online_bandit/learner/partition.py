@@ -106,8 +106,10 @@ class Partition:
 
     async def _learn(self, batch: Batch) -> None:
         began = time.perf_counter()
+        before = self.state.passed_over
         taught = await self._compute(lambda: self.state.learn(batch))
         self._telemetry.learnt(len(batch), time.perf_counter() - began, taught)
+        self._telemetry.passed_over(self.state.passed_over - before)
         self._newest_ms = int(batch.timestamps[-1]) if len(batch) else self._newest_ms
         self._unpublished += len(batch)
         if self._unpublished > UNPUBLISHED_RECORDS:

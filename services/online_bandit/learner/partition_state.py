@@ -67,6 +67,8 @@ class PartitionState:
     """First offset that was never read: what is before it was sent to dead-letters, if it had to be."""
     dirty: bool = False
     """There is something to publish."""
+    passed_over: int = 0
+    """Records so far that were sound, and nothing to learn from."""
     _dead: list[Dead] = field(default_factory=list)
     _told: Keyed | None = None
 
@@ -78,6 +80,7 @@ class PartitionState:
     def learn(self, records: Records) -> list[Taught]:
         """Take the next batch. A policy that has learnt some of it before takes only the rest."""
         lessons = self.reader.read(records)
+        self.passed_over += lessons.passed_over
         taught = []
         for application, state in self.policies.items():
             if application in lessons.rows:

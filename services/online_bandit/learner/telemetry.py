@@ -32,6 +32,11 @@ class Telemetry:
             if count:
                 self.metrics.mean_reward.labels(*name).set(total / count)
 
+    def passed_over(self, records: int) -> None:
+        """So many records were of actions that are vectors."""
+        if records:
+            self.metrics.records_filtered.labels(REWARDS, "vector-action").inc(records)
+
     def published(self, publication: Publication) -> None:
         """A transaction was committed."""
         self.metrics.records_out.labels(UPDATES).inc(len(publication.updates))
