@@ -31,7 +31,7 @@ $(TRAINING): services/trainer/requirements.lock $(STAMP)
 install-training: $(TRAINING)  ## add torch and the other libraries that training needs (some GB)
 
 demo: $(if $(filter $(TRAINED),$(APPLICATION)),install-training,install)  ## play real data, or APPLICATION's users, through the running loop
-	$(BIN)/streamwheel demo $(APPLICATION) $(if $(MODEL),--model $(MODEL))
+	$(BIN)/streamwheel demo $(APPLICATION) $(if $(MODEL),--model $(MODEL)) $(if $(ROLLOUT),--rollout)
 
 up: install  ## start an embedded Kafka and every service, until Ctrl-C
 	$(BIN)/streamwheel up

@@ -20,6 +20,8 @@ Applications = Annotated[
     typer.Option(help="Folder of your own YAML applications.", exists=True, file_okay=False),
 ]
 DEFAULT_STATE = Path(".state")
+ROLLED_OUT = "generic"
+"""The demo of a rollout plays an application of YAML alone."""
 
 
 def up(state: State = DEFAULT_STATE, port_base: PortBase = 8000, applications: Applications = None) -> None:
@@ -101,6 +103,14 @@ def demo(
             file_okay=False,
         ),
     ] = None,
+    rollout: Annotated[
+        bool,
+        typer.Option(
+            "--rollout",
+            help="For generic: train a candidate, evaluate it, roll it out by stages, break it on purpose, "
+            "and see it taken back.",
+        ),
+    ] = False,
 ) -> None:
     """Play a product through a loop of its own over HTTP, and show its policy getting better.
 
@@ -116,14 +126,20 @@ def demo(
     from shared.cli.demo.summary import show
     from shared.cli.output import BAD_USAGE
 
-    if application not in {*DEMOS, *PRODUCTS}:
-        known = ", ".join([*DEMOS, *PRODUCTS])
+    if rollout != (application == ROLLED_OUT):
+        fail(f"--rollout belongs to {ROLLED_OUT}, and to nothing else", BAD_USAGE)
+    if not rollout and application not in {*DEMOS, *PRODUCTS}:
+        known = ", ".join([*DEMOS, *PRODUCTS, f"{ROLLED_OUT} --rollout"])
         fail(f"there is nothing to play for {application!r}; there is for: {known}", BAD_USAGE)
     if state is not None and state.exists() and any(state.iterdir()):
         raise typer.BadParameter(f"{state} is not empty", param_hint="--state")
     if model is not None and (application not in PRODUCTS or PRODUCTS[application].language is None):
         raise typer.BadParameter(f"{application} trains no language model", param_hint="--model")
-    if application in DEMOS:
+    if rollout:
+        from shared.cli.demo.rollout import demo_rollout
+
+        summary = demo_rollout(decisions, state)
+    elif application in DEMOS:
         summary = play(load()[application], DEMOS[application], decisions, state)
     else:
         from shared.applications.simulation import load_simulator

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import httpx
 import numpy as np
+import yaml
 
 from shared.applications.contract import Application
 from shared.applications.simulation import Simulator, uniform
@@ -27,7 +28,7 @@ from shared.cli.audit.journal import Journal
 from shared.cli.demo.display import display
 from shared.cli.demo.examples import Example
 from shared.cli.demo.following import Freshness, Rewards
-from shared.cli.demo.playing import Player
+from shared.cli.demo.playing import Judge, Player, right
 from shared.cli.demo.products import Product
 from shared.cli.demo.summary import Baselines, Summary, percentile_ms, summarise
 from shared.cli.demo.training import train
@@ -65,7 +66,7 @@ def demo(
     """
     began = time.monotonic()
     examples = load(Random(SEED))[:most]  # noqa: S311  a shuffle
-    with _loop(state) as (addresses, settings):
+    with loop(state) as (addresses, settings):
         run = Run(application, addresses, settings)
         asyncio.run(run.play(examples))
         found = _audited(application, settings, run)
@@ -87,7 +88,7 @@ def demo_product(
     httpx.HTTPError, KafkaError.
     """
     began, wanted = time.monotonic(), product.wanted(model)
-    with _loop(state) as (addresses, settings):
+    with loop(state) as (addresses, settings):
         run = Run(application, addresses, settings)
         asyncio.run(run.visit(simulator, most or product.decisions))
         found = _audited(application, settings, run)
@@ -98,13 +99,21 @@ def demo_product(
 
 
 @contextmanager
-def _loop(state: Path | None) -> Iterator[tuple[Addresses, BrokerSettings]]:
+def loop(
+    state: Path | None, application: Mapping[str, Any] | None = None
+) -> Iterator[tuple[Addresses, BrokerSettings]]:
+    """A loop of its own, with one application more if its settings are given. Raises LoopFailed, OSError."""
     with _folder(state) as folder:
+        own = None
+        if application is not None:
+            own = folder / "applications"
+            own.mkdir(parents=True)
+            (own / f"{application['application']}.yaml").write_text(yaml.safe_dump(dict(application)))
         # On a cluster that others use too, the demo's topics have names of their own.
         prefix = f"demo-{secrets.token_hex(4)}-" if os.environ.get("STREAMWHEEL_BROKER") else ""
         environment = {"STREAMWHEEL_TOPIC_PREFIX": prefix, "STREAMWHEEL_TIME_LIMIT": TRAINING_LIMIT}
         say("starting Kafka and the services")
-        with running(folder, environment=environment) as addresses:
+        with running(folder, applications=own, environment=environment) as addresses:
             yield addresses, addresses.broker_settings.model_copy(update={"topic_prefix": prefix})
 
 
@@ -167,16 +176,15 @@ class Run:
     async def play(self, examples: Iterable[Example]) -> None:
         """Play, show, and return once everything is joined and learnt."""
         async with httpx.AsyncClient(timeout=REQUEST_S) as client:
-            random = Random(SEED + 1)  # noqa: S311  delays
-            player = Player(self._name, client, *self._urls, random, self._acknowledged)
-            await self._follow(client, player, player.play(examples, self._rate), 0)
+            player = self.player(client)
+            await self.follow(client, player, player.play(examples, self._rate), 0)
 
     async def visit(self, simulator: Simulator, decisions: int) -> None:
         """The same with a simulator's subjects, each of whose interactions must have counted."""
         async with httpx.AsyncClient(timeout=REQUEST_S) as client:
             random = np.random.default_rng(SEED)
             visits = Visits(simulator, client, *self._urls, random, self._acknowledged)
-            await self._follow(client, visits, visits.play(decisions, self._rate), 1)
+            await self.follow(client, visits, visits.play(decisions, self._rate), 1)
 
     def _acknowledged(self, decision_id: str) -> None:
         self.freshness.acknowledged[decision_id] = time.monotonic()
@@ -185,7 +193,12 @@ class Run:
     def _urls(self) -> tuple[str, str]:
         return self._addresses.url("decisions"), self._addresses.url("collector")
 
-    async def _follow(
+    def player(self, client: httpx.AsyncClient, judge: Judge = right) -> Player:
+        """Who plays examples against this loop."""
+        random = Random(SEED + 1)  # noqa: S311  delays
+        return Player(self._name, client, *self._urls, random, self._acknowledged, judge)
+
+    async def follow(
         self, client: httpx.AsyncClient, player: Playing, playing: Coroutine[Any, Any, None], counted: float
     ) -> None:
         """Run `playing`, and wait for its rewards; the share `counted` of what was told must be in them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,15 @@ BAD_EVERY = 200
 """So often an event is sent that has to be refused, for the audit to look for."""
 
 
+Judge = Callable[[Mapping[str, Any], Example], float | None]
+"""A reply and its example to the value of what is told of the decision; None for nothing."""
+
+
+def right(reply: Mapping[str, Any], example: Example) -> float | None:
+    """1 for the right action."""
+    return 1.0 if reply["action"] == example.right else None
+
+
 class Player:
     """Plays examples at a steady pace. `journal` keeps what was acknowledged and what was refused."""
 
@@ -31,10 +41,12 @@ class Player:
         collector_url: str,
         random: Random,
         acknowledged: Callable[[str], None],
+        judge: Judge = right,
     ) -> None:
         """`acknowledged` hears the decision_id of each interaction that the collector has acknowledged."""
         self.journal = Journal()
         self.decided = self.told = 0
+        self._judge, self._number, self._stopped = judge, 0, False
         self._application, self._client, self._random = application, client, random
         self._decisions, self._interactions = (
             f"{decisions_url}/v1/decisions",
@@ -47,13 +59,20 @@ class Player:
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as tasks:
-            for number, example in enumerate(examples):
-                await asyncio.sleep(began + number / rate - loop.time())
+            for place, example in enumerate(examples):
+                if self._stopped:
+                    break
+                number, self._number = self._number, self._number + 1
+                await asyncio.sleep(began + place / rate - loop.time())
                 await self._turns.acquire()  # a slow loop slows the pace; what was right is told in time
                 delay = self._random.random() * LONGEST_DELAY_S
                 tasks.create_task(self._one(decision_id(number), example, delay))
                 if number % BAD_EVERY == 0:
                     tasks.create_task(self._bad(number))
+
+    def stop(self) -> None:
+        """Let `play` return once what was begun is told."""
+        self._stopped = True
 
     async def _one(self, identifier: str, example: Example, delay_s: float) -> None:
         asked = {
@@ -68,14 +87,15 @@ class Player:
             self._turns.release()
         self.journal.decisions.acknowledged.add(identifier)
         self.decided += 1
-        if reply.json()["action"] != example.right:
+        value = self._judge(reply.json(), example)
+        if value is None:
             return
         await asyncio.sleep(delay_s)
         interaction_id = f"{identifier}-right"
         await post(
             self._client,
             self._interactions,
-            {"interactions": [self._interaction(interaction_id, identifier)]},
+            {"interactions": [self._interaction(interaction_id, identifier, value)]},
         )
         self.journal.interactions.acknowledged.add(interaction_id)
         self.told += 1
@@ -97,13 +117,13 @@ class Player:
         if (await post(self._client, self._interactions, batch, 422)).is_client_error:
             self.journal.interactions.refused |= {f"{refused}-0", f"{refused}-1"}
 
-    def _interaction(self, interaction_id: str, decision: str) -> dict[str, object]:
+    def _interaction(self, interaction_id: str, decision: str, value: float = 1) -> dict[str, object]:
         return {
             "interaction_id": interaction_id,
             "decision_id": decision,
             "application": self._application,
-            "type": "right",
-            "value": 1,
+            "type": "answered",
+            "value": value,
         }
 
 

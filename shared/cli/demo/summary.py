@@ -14,6 +14,8 @@ from shared.cli.audit.findings import HOLDS
 from shared.cli.demo.following import Rewarded
 from shared.cli.output import console
 
+TRAIL = "audit_trail"
+"""The part of a rollout's figures that was shown as it happened."""
 PART = 0.2
 """The share of the decisions that counts as the first, and as the last."""
 
@@ -50,6 +52,8 @@ class Summary:
     audit: dict[str, str]
     candidate: Mapping[str, Any] | None = None
     """What the trainer made of it, where it was asked."""
+    rollout: Mapping[str, Any] | None = None
+    """What came of its rollout, where there was one."""
 
     @property
     def sound(self) -> bool:
@@ -115,6 +119,7 @@ def show(summary: Summary) -> None:
         "freshness p50 / p95": f"{summary.freshness_p50_ms:,.0f} ms / {summary.freshness_p95_ms:,.0f} ms",
         **{f"audit {name}": verdict for name, verdict in summary.audit.items()},
         **_of_candidate(summary.candidate),
+        **{f"rollout {name}": str(value) for name, value in (summary.rollout or {}).items() if name != TRAIL},
     }
     for name, value in rows.items():
         table.add_row(name, value)

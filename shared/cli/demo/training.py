@@ -13,13 +13,17 @@ from shared.cli.demo.products import Wanted
 from shared.cli.topic_log import open_log
 from shared.cli.training_bar import follow_with_bar
 from shared.cli.training_log import CANDIDATES, publish
-from shared.wire.training import Candidate, Trigger
+from shared.wire.training import Candidate, Span, Trigger
 
 SEED = 5
 
 
-def train(settings: BrokerSettings, application: str, wanted: Wanted) -> Mapping[str, Any]:
+def train(
+    settings: BrokerSettings, application: str, wanted: Wanted, data: tuple[Span, ...] = ()
+) -> Mapping[str, Any]:
     """Ask for a training through retrain-triggers, wait for the answer, and open the artefact it names.
+
+    It trains on these ranges of rewards, or on all.
 
     Returns what the demo shows of it. Raises KafkaError, ArtefactError.
     """
@@ -31,6 +35,7 @@ def train(settings: BrokerSettings, application: str, wanted: Wanted) -> Mapping
         requested_at=time.time_ns() // 1_000_000,
         algorithm=wanted.algorithm,
         parameters=wanted.parameters,
+        data=data,
         seed=SEED,
     )
     with open_log(settings) as log:
