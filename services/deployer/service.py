@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.errors import KafkaError
 
 from services.deployer.commands import Command
 from services.deployer.models import Models
@@ -22,7 +22,7 @@ from services.deployer.records import EVALUATIONS, EVENTS, outgoing, read_books,
 from services.deployer.settings import DeployerSettings
 from services.deployer.stepping import Change
 from shared.applications.contract import Application
-from shared.broker.ledger import Ledger, LedgerBroken
+from shared.broker.ledger import Ledger, LedgerBroken, join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -124,12 +124,8 @@ class Deployer:
 
     def _serve(self) -> None:
         topics = self._broker.topics([EVALUATIONS, EVENTS])
-        for topic in topics:
-            # Who gives out partitions before it knows them gives out none, and does not notice later.
-            if not self._consumer.partitions_for_topic(topic):
-                raise UnknownTopicOrPartitionError(topic)
         self._listener = _Listener()
-        self._consumer.subscribe(topics, listener=self._listener)
+        join(self._consumer, topics, self._listener)
         while not self._stopping:
             busy = self._reader is not None and self._reader.busy
             polled = self._consumer.poll(timeout_ms=0 if busy else self._poll_ms)

@@ -17,7 +17,7 @@ from services.evaluator.pages import Pages
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.turns import MOST
 from shared.applications.contract import Application
-from shared.broker.ledger import LedgerBroken
+from shared.broker.ledger import LedgerBroken, join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -64,7 +64,7 @@ class Evaluator:
         """Work until `stop`. What is under way then is done again by who takes over."""
         while not self._stopping:
             try:
-                self._consumer = self._subscribe()
+                self._consumer = self._member()
                 self._serve()
             except (KafkaError, LedgerBroken) as error:
                 log.warning("Kafka: %s; trying again", error)
@@ -78,8 +78,8 @@ class Evaluator:
         """Ask `run` to return; from any thread."""
         self._stopping = True
 
-    def _subscribe(self) -> Any:
-        consumer = KafkaConsumer(
+    def _member(self) -> Any:
+        return KafkaConsumer(
             **self._broker.kafka_python(),
             group_id=self._broker.group(GROUP),
             group_instance_id=self._settings.instance,
@@ -89,11 +89,10 @@ class Evaluator:
             isolation_level="read_committed",
             max_poll_records=MOST,
         )
-        self._listener = _Listener()
-        consumer.subscribe([self._broker.topic(CANDIDATES)], listener=self._listener)
-        return consumer
 
     def _serve(self) -> None:
+        self._listener = _Listener()
+        join(self._consumer, [self._broker.topic(CANDIDATES)], self._listener)
         while not self._stopping:
             polled = self._consumer.poll(timeout_ms=POLL_MS)
             self._loop.beat()

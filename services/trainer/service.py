@@ -25,6 +25,7 @@ from services.trainer.running import Training
 from services.trainer.settings import TrainerSettings
 from shared.applications.contract import Application
 from shared.archive.archive import Archive
+from shared.broker.ledger import join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics, bounded
@@ -86,7 +87,7 @@ class Trainer:
         """Work until `stop`. Whatever is under way then is begun again by who takes over."""
         while not self._stopping:
             try:
-                self._consumer = self._subscribe()
+                self._consumer = self._member()
                 self._serve()
             except (KafkaError, LedgerBroken) as error:
                 log.warning("Kafka: %s; trying again", error)
@@ -107,8 +108,8 @@ class Trainer:
         self._asked.put((request_id, done))
         return done
 
-    def _subscribe(self) -> Any:
-        consumer = KafkaConsumer(
+    def _member(self) -> Any:
+        return KafkaConsumer(
             **self._broker.kafka_python(),
             group_id=self._broker.group(GROUP),
             group_instance_id=self._settings.instance,
@@ -118,11 +119,10 @@ class Trainer:
             isolation_level="read_committed",
             max_poll_records=self._settings.waiting,
         )
-        self._listener = _Listener()
-        consumer.subscribe([self._broker.topic(TRIGGERS)], listener=self._listener)
-        return consumer
 
     def _serve(self) -> None:
+        self._listener = _Listener()
+        join(self._consumer, [self._broker.topic(TRIGGERS)], self._listener)
         while not self._stopping:
             polled = self._consumer.poll(timeout_ms=POLL_MS)
             self._loop.beat()
@@ -130,6 +130,7 @@ class Trainer:
                 self._leave()
                 if self._consumer.assignment():
                     self._take_over()
+                    polled = {}  # read again, from where the log says
             self._give_up_lost()
             if self.leads:
                 for record in (record for records in polled.values() for record in records):

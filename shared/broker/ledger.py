@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
 from shared.broker.settings import BrokerSettings
@@ -85,6 +85,18 @@ class Ledger:
             headers=list(record.headers),
             partition=record.partition,
         )
+
+
+def join(consumer: Any, topics: Sequence[str], listener: Any) -> None:
+    """Subscribe a member of a group to topics of these full names.
+
+    A member that gives out partitions before it knows of them gives out none, and does not notice later.
+    Raises kafka.errors.KafkaError if the cluster knows no such topic yet.
+    """
+    for topic in topics:
+        if not consumer.partitions_for_topic(topic):
+            raise UnknownTopicOrPartitionError(topic)
+    consumer.subscribe(list(topics), listener=listener)
 
 
 def read_all(

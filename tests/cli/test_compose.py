@@ -110,12 +110,15 @@ def test_every_service_starts_with_the_command_and_environment_that_the_file_nam
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "decisions" in [*json.loads(done.stdout)["created"], *json.loads(done.stdout)["existing"]]
+    started = {}
     for name in SERVICES:
         (python, dash_m, *arguments), environment = local[name]
         assert dash_m == "-m"
-        process = start(*arguments, env=environment, cwd=tmp_path)
+        started[name] = start(*arguments, env=environment, cwd=tmp_path)
+    for name, process in started.items():
+        (python, *_), environment = local[name]
         url = f"http://127.0.0.1:{environment['STREAMWHEEL_PORT']}"
-        until(lambda: process.poll() is not None or not_ready(url) is None, 60)  # noqa: B023
+        until(lambda: process.poll() is not None or not_ready(url) is None, 90)  # noqa: B023
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert httpx.get(f"{url}/metrics").status_code == 401
         assert httpx.get(f"{url}/metrics", headers={"X-API-Key": KEY}).status_code == 200

@@ -123,7 +123,7 @@ async def test_a_stage_waits_for_its_model(
     }
     async with deploying(topics, tmp_path, **environment) as (_, http):
         await submit(topics, evaluation(broken), evaluation(good))
-        held = (await happened(topics, "held"))[-1]
+        held = next(each for each in await happened(topics, "held") if each.what == "held")
         assert (held.policy, held.stage) == (broken.id, "shadow")
         assert "model" in held.cause
         assert (await http.post("/v1/rollouts/shop/abort")).status_code == 200

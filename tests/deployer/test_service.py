@@ -112,7 +112,7 @@ async def test_a_bad_candidate_is_taken_back_at_a_tenth_and_stays_away(
             assert last.numbers["high"] < 0
             assert "worse than allowed" in last.cause
             await submit(topics, evaluation(bad, "again"))
-            refused = (await happened(topics, "refused"))[-1]
+            refused = next(e for e in await happened(topics, "refused") if e.what == "refused")
             assert "is blacklisted" in refused.cause
 
             earned["canary"] = -20.0  # below the hard limit of margin
@@ -202,7 +202,7 @@ async def test_missing_rewards_hold_the_stage(topics: BrokerSettings, tmp_path: 
     applications(tmp_path / "applications", {"wait: 1s, hold: 1s": "wait: 50ms, hold: 50ms"})
     async with deploying(topics, tmp_path, STREAMWHEEL_QUIET="200ms") as (_, http):
         await submit(topics, evaluation(artefact(tmp_path, 1)))
-        held = (await happened(topics, "held"))[-1]
+        held = next(e for e in await happened(topics, "held") if e.what == "held")
         assert "no rewards of decisions of the canary arm" in held.cause
         assert (await http.get("/v1/rollouts/shop")).json()["rollout"]["stage"] == "10 %"
 
