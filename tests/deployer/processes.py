@@ -38,7 +38,7 @@ from tests.trainer.processes import until
 
 _PORTS = count(LAST - 9000 + os.getpid() % 1900)
 KEY = b"an assignment key"
-LIMIT = 30.0
+LIMIT = 60.0
 SHOP = """
 application: shop
 features: [{name: age, type: numeric}]
