@@ -1,7 +1,6 @@
 """The worker: partitions come and go, their batches are handed over, scalings are passed on."""
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +47,8 @@ class LearnerService:
         self._outlet = Outlet(settings.snapshot_bytes, settings.snapshot_rate, self._pause_s)
         self._recovery = Recovery(applications, self._outlet, Reader(applications))
         self._telemetry = Telemetry(metrics)
-        self._threads = ThreadPoolExecutor(os.cpu_count(), "learner")
+        # One: a second would mostly wait for the interpreter, and keep whoever fetches waiting for it.
+        self._threads = ThreadPoolExecutor(1, "learner")
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._writers: list[PartitionWriter] = []
         self._follower: asyncio.Task[None] | None = None
