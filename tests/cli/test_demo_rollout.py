@@ -67,7 +67,7 @@ def test_a_canary_that_decides_long_after_its_rollback_is_named() -> None:
 
 @pytest.mark.timeout(300)
 def test_a_candidate_is_trained_judged_rolled_out_broken_and_taken_back() -> None:
-    command = [sys.executable, "-m", "shared.cli", "demo", "generic", "--rollout", "--decisions", "3000"]
+    command = [sys.executable, "-m", "shared.cli", "demo", "generic", "--rollout"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)

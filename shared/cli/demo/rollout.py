@@ -56,6 +56,8 @@ SETTINGS: Mapping[str, Any] = {
 }
 LOGGED = 4_000
 """Decisions of the online policy: half of them train the candidate, the others judge it."""
+LEAST_SAMPLE = 20
+"""Of the training's own check, on a fifth of its half; the evaluator has the other half, and its own limits."""
 RATE = 130.0
 COMPLAINT = -1.0
 CALM_S = 3.0
@@ -193,8 +195,10 @@ async def _way(
                 for partition, end in sorted(run.rewards.next_offsets.items())
                 if end > 1
             )
-            wanted = Wanted("linear")
+            wanted = Wanted("linear", {"min_effective_sample": LEAST_SAMPLE})
             told["candidate"] = await asyncio.to_thread(train, watch.settings, NAME, wanted, halves)
+            if told["candidate"]["status"] != "trained":
+                raise Stuck(f"no candidate: {told['candidate']['reason']}")
             traffic = asyncio.create_task(player.play(cycle(examples), RATE))
             try:
                 told.update(await _rolled_out(watch, product))
