@@ -57,7 +57,7 @@ SETTINGS: Mapping[str, Any] = {
 LOGGED = 4_000
 """Decisions of the online policy: half of them train the candidate, the others judge it."""
 LEAST_SAMPLE = 20
-"""Of the training's own check, on a fifth of its half; the evaluator has the other half, and its own limits."""
+"""Of the check that training makes on a fifth of its half; the evaluator has the other half."""
 RATE = 130.0
 COMPLAINT = -1.0
 CALM_S = 3.0
