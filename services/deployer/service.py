@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
@@ -22,7 +22,7 @@ from services.deployer.records import EVALUATIONS, EVENTS, outgoing, read_books,
 from services.deployer.settings import DeployerSettings
 from services.deployer.stepping import Change
 from shared.applications.contract import Application
-from shared.broker.ledger import Ledger, LedgerBroken, join
+from shared.broker.ledger import Changes, Ledger, LedgerBroken, join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -71,7 +71,7 @@ class Deployer:
         health.check("leader", lambda: None if self.leads else "another deployer leads, or Kafka is away")
         self._poll_ms = max(1, round(settings.poll.total_seconds() * 1000))
         self._asked: SimpleQueue[_Asked] = SimpleQueue()
-        self._listener = _Listener()
+        self._listener = Changes()
         self._stopping = False
         self._consumer: Any = None
         self._ledger: Ledger | None = None
@@ -124,7 +124,7 @@ class Deployer:
 
     def _serve(self) -> None:
         topics = self._broker.topics([EVALUATIONS, EVENTS])
-        self._listener = _Listener()
+        self._listener = Changes()
         join(self._consumer, topics, self._listener)
         while not self._stopping:
             busy = self._reader is not None and self._reader.busy
@@ -255,23 +255,3 @@ class Deployer:
     def _refuse_asked(self) -> None:
         while (asked := self._next_asked()) is not None:
             asked.done.set_exception(NotLeading("another deployer leads, or Kafka is away"))
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes that partitions were given or taken; it is called from Kafka's own thread."""
-
-    def __init__(self) -> None:
-        self._changes = self._seen = 0
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        """Called before a rebalance."""
-        self._changes += 1
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """Called after it."""
-        self._changes += 1
-
-    def changed(self) -> bool:
-        """Whether anything has changed since the last call."""
-        changes, before, self._seen = self._changes, self._seen, self._changes
-        return changes != before

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from services.evaluator.following import CANDIDATES
@@ -17,7 +17,7 @@ from services.evaluator.pages import Pages
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.turns import MOST
 from shared.applications.contract import Application
-from shared.broker.ledger import LedgerBroken, join
+from shared.broker.ledger import Changes, LedgerBroken, join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -54,7 +54,7 @@ class Evaluator:
         )
         self._thread = ThreadPoolExecutor(1, "evaluating")
         self._stopping = False
-        self._listener = _Listener()
+        self._listener = Changes()
         self._consumer: Any = None
         self._lead: Lead | None = None
         self.standing = Standing(applications, settings.tuned_at)
@@ -91,7 +91,7 @@ class Evaluator:
         )
 
     def _serve(self) -> None:
-        self._listener = _Listener()
+        self._listener = Changes()
         join(self._consumer, [self._broker.topic(CANDIDATES)], self._listener)
         while not self._stopping:
             polled = self._consumer.poll(timeout_ms=POLL_MS)
@@ -129,23 +129,3 @@ class Evaluator:
         if consumer is not None:
             with suppress(KafkaError):
                 consumer.close()
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes that partitions were given or taken; it is called from Kafka's own thread."""
-
-    def __init__(self) -> None:
-        self._changes = self._seen = 0
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        """Called before a rebalance."""
-        self._changes += 1
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """Called after it."""
-        self._changes += 1
-
-    def changed(self) -> bool:
-        """Whether anything has changed since the last call."""
-        changes, before, self._seen = self._changes, self._seen, self._changes
-        return changes != before

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from services.trainer.handlers import Desk, Job
@@ -25,7 +25,7 @@ from services.trainer.running import Training
 from services.trainer.settings import TrainerSettings
 from shared.applications.contract import Application
 from shared.archive.archive import Archive
-from shared.broker.ledger import join
+from shared.broker.ledger import Changes, join
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics, bounded
@@ -66,7 +66,7 @@ class Trainer:
         health.check(
             "triggers", lambda: None if self.leads else "another trainer has the requests, or Kafka is away"
         )
-        self._listener = _Listener()
+        self._listener = Changes()
         self._asked: SimpleQueue[tuple[str, Future[str]]] = SimpleQueue()
         self._stopping = False
         self._consumer: Any = None
@@ -121,7 +121,7 @@ class Trainer:
         )
 
     def _serve(self) -> None:
-        self._listener = _Listener()
+        self._listener = Changes()
         join(self._consumer, [self._broker.topic(TRIGGERS)], self._listener)
         while not self._stopping:
             polled = self._consumer.poll(timeout_ms=POLL_MS)
@@ -321,26 +321,6 @@ class Trainer:
         (where,) = self._consumer.assignment()
         lag = max(0, (self._consumer.highwater(where) or 0) - self._desk.position())
         self._metrics.lag_records.labels(TRIGGERS, where.partition).set(lag)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Notes that partitions were given or taken; it is called from Kafka's own thread."""
-
-    def __init__(self) -> None:
-        self._changes = self._seen = 0
-
-    def on_partitions_revoked(self, revoked: object) -> None:
-        """Called before a rebalance."""
-        self._changes += 1
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """Called after it."""
-        self._changes += 1
-
-    def changed(self) -> bool:
-        """Whether anything has changed since the last call."""
-        changes, before, self._seen = self._changes, self._seen, self._changes
-        return changes != before
 
 
 def _answer(job: Job, now: int) -> Candidate:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
@@ -87,7 +87,27 @@ class Ledger:
         )
 
 
-def join(consumer: Any, topics: Sequence[str], listener: Any) -> None:
+class Changes(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes that partitions were given or taken; it is called from Kafka's own thread."""
+
+    def __init__(self) -> None:
+        self._changes = self._seen = 0
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Called before a rebalance."""
+        self._changes += 1
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Called after it."""
+        self._changes += 1
+
+    def changed(self) -> bool:
+        """Whether anything has changed since the last call."""
+        changes, before, self._seen = self._changes, self._seen, self._changes
+        return changes != before
+
+
+def join(consumer: Any, topics: Sequence[str], listener: Changes) -> None:
     """Subscribe a member of a group to topics of these full names.
 
     A member that gives out partitions before it knows of them gives out none, and does not notice later.
