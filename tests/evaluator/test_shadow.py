@@ -61,6 +61,23 @@ async def said(broker: BrokerSettings, decisions: int) -> Evaluation:
     return found[-1]
 
 
+async def settled(broker: BrokerSettings, number: int) -> dict[str, Evaluation]:
+    """The first look at each candidate that left nothing open, once so many have one.
+
+    Looks at the first part of what flows may come before, and leave it open.
+    """
+    found: dict[str, Evaluation] = {}
+
+    async def there() -> bool:
+        for each in await evaluations(broker):
+            if each.kind == "shadow" and each.verdict != "inconclusive":
+                found.setdefault(each.candidate_id, each)
+        return len(found) >= number
+
+    await until(there)
+    return found
+
+
 @pytest.mark.parametrize("snapshot", ["kept", "lost", "torn"])
 async def test_killed_and_started_again_it_counts_every_reward_once(
     topics: BrokerSettings, tmp_path: Path, snapshot: str
@@ -123,7 +140,7 @@ async def test_what_flows_settles_what_the_log_left_open(topics: BrokerSettings,
         await put(topics, "candidates", candidate(better), candidate(worse))
         assert [each.verdict for each in await judged(topics, 2)] == ["inconclusive"] * 2
         await give(topics, records(shop, 1500))
-        found = {each.candidate_id: each for each in await judged(topics, 2, "shadow")}
+        found = await settled(topics, 2)
         assert found[better.id].verdict == "pass"
         assert found[worse.id].verdict == "fail"
 
