@@ -9,6 +9,7 @@ import numpy.typing as npt
 from services.online_bandit.api.arms import ONLINE, Arms, Split
 from services.online_bandit.api.requests import Asked
 from services.online_bandit.api.served import ServedPolicy
+from services.online_bandit.api.traffic import allotted
 from services.online_bandit.api.trained import Distribution, Row, TrainedPolicy
 from shared.core.draw import draw, uniform
 from shared.wire.rollouts import Arm
@@ -35,6 +36,9 @@ class Placed(NamedTuple):
     """Of subjects, that the arm has."""
     mixture_propensity: float
     """The action's probability over the draw of the arm as well."""
+    online: tuple[int, ...] = ()
+    """Offsets of the online policy where it is the other arm: without them the mixture is nothing that others
+    can compute again."""
 
 
 class Choice(NamedTuple):
@@ -67,6 +71,11 @@ class Choice(NamedTuple):
         """Its probability."""
         return self.probabilities[self.chosen]
 
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """How much the online policy had learnt, if it is in one of the arms."""
+        return self.policy.offsets or (self.placed.online if self.placed else ())
+
 
 class _Answers(NamedTuple):
     """Of one arm: who answers, and what, for each request; and why there is none where there is none."""
@@ -79,7 +88,7 @@ class _Answers(NamedTuple):
 def decide(policy: ServedPolicy, asked: Asked, decision_id: str, arms: Arms = ONLINE) -> Choice:
     """The choice for one request; `policy` is the online policy."""
     if arms.plain:
-        return _drawn(policy, decision_id, Distribution(asked.names, asked.every, _row(policy, asked)))
+        return _drawn(policy, decision_id, _own(policy, asked))
     return decide_many(policy, [asked], [decision_id], arms)[0]
 
 
@@ -99,9 +108,8 @@ def decide_many(
         else:
             choice = None if mine is None else _drawn(stable.policy, identifier, mine)
         if choice is None:
-            own = Distribution(one.names, one.every, _row(policy, one))
             why = stable.why or (canary.why if canary else "") or "no distribution for this request"
-            choice = _drawn(policy, identifier, own)._replace(replaced=why)
+            choice = _drawn(policy, identifier, _own(policy, one))._replace(replaced=why)
         choices.append(choice)
     return choices
 
@@ -118,17 +126,21 @@ def _of_rollout(
     own, other = found if arm == "stable" else found[::-1]
     if own is None or other is None:
         return None
-    choice = _drawn(policies[arm == "canary"], decision_id, own)
+    mine, theirs = policies if arm == "stable" else policies[::-1]
+    choice = _drawn(mine, decision_id, own)
     share = split.share_of(arm)
     mixture = share * choice.propensity + (1 - share) * _probability(other, choice)
-    return choice._replace(placed=Placed(arm, share, min(mixture, 1.0)))
+    return choice._replace(placed=Placed(arm, share, min(mixture, 1.0), theirs.offsets))
 
 
 def _probability(other: Distribution, choice: Choice) -> float:
     """With which the other arm would have chosen the same."""
     if other.vector or choice.vector:
         return float(other.vector == choice.vector)
-    return float(other.row[choice.chosen])
+    if other.names == choice.names:
+        return float(other.row[choice.chosen])
+    # One of them has a guard, and offers less.
+    return float(other.row[other.names.index(choice.action)]) if choice.action in other.names else 0.0
 
 
 def _answers(online: ServedPolicy, trained: TrainedPolicy | None, asked: Sequence[Asked]) -> _Answers:
@@ -142,14 +154,19 @@ def _answers(online: ServedPolicy, trained: TrainedPolicy | None, asked: Sequenc
 
 def _online(policy: ServedPolicy, asked: Sequence[Asked]) -> list[Distribution]:
     if policy.model.action_width:
-        return [Distribution(one.names, one.every, _row(policy, one)) for one in asked]
+        return [_own(policy, one) for one in asked]
     contexts = np.stack([one.context for one in asked])
     eligible = None if all(one.every for one in asked) else np.stack([_mask(one) for one in asked])
     rows = policy.model.probabilities(contexts, eligible)
     return [
-        Distribution(one.names, one.every, row if one.every else row[one.positions()])
+        allotted(policy, one, row if one.every else row[one.positions()])
         for one, row in zip(asked, rows, strict=True)
     ]
+
+
+def _own(policy: ServedPolicy, asked: Asked) -> Distribution:
+    """The online policy's answer to one request."""
+    return allotted(policy, asked, _row(policy, asked))
 
 
 def _row(policy: ServedPolicy, asked: Asked) -> Row:

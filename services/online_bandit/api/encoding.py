@@ -13,6 +13,7 @@ import orjson
 from services.online_bandit.api.deciding import Choice, Decides, Placed
 from services.online_bandit.api.requests import Asked
 from shared.applications.contract import Application, Attribute
+from shared.wire.rollouts import Arm
 from shared.wire.schemas import schema
 
 _DOUBLE = struct.Struct("<d")
@@ -75,15 +76,11 @@ class Encoder:
             name: orjson.Fragment(orjson.dumps(each)) for name, each in stated.items() if each is not None
         }
         self._numbers = application.vector_action.numbers if application.vector_action else ()
-        self._policy: Decides | None = None
-        self._stamp = b""
+        self._stamps: dict[Arm | None, tuple[Decides, tuple[int, ...], bytes]] = {}
+        """Of each arm the policy and offsets that decided last, and their bytes."""
 
     def encode(self, asked: Asked, choice: Choice, decided_at: int) -> bytes:
         """The record in Avro's single-object encoding; `decided_at` in ms since 1970."""
-        policy = choice.policy
-        if policy is not self._policy:
-            offsets = _array(map(_long, policy.offsets))
-            self._policy, self._stamp = policy, _string(policy.name) + _long(policy.version) + offsets
         names, action = self._names, choice.action
         return b"".join(
             (
@@ -91,7 +88,7 @@ class Encoder:
                 _string(choice.decision_id),
                 self._application,
                 _string(asked.subject_id),
-                self._stamp,
+                self._stamp(choice),
                 names.get(action) or _string(action),
                 _DOUBLE.pack(choice.propensity),
                 _END if choice.every else _array(names.get(name) or _string(name) for name in choice.names),
@@ -121,6 +118,16 @@ class Encoder:
         elif choice.action in self._parameters:
             document["parameters"] = self._parameters[choice.action]
         return document
+
+    def _stamp(self, choice: Choice) -> bytes:
+        policy, offsets = choice.policy, choice.offsets
+        arm = choice.placed.arm if choice.placed else None
+        known = self._stamps.get(arm)
+        if known is not None and known[0] is policy and known[1] is offsets:
+            return known[2]
+        stamp = _string(policy.name) + _long(policy.version) + _array(map(_long, offsets))
+        self._stamps[arm] = policy, offsets, stamp
+        return stamp
 
     def _attributes(self, asked: Asked, choice: Choice) -> bytes:
         """The raw inputs, and the numbers of a vector action."""
