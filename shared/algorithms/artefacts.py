@@ -22,6 +22,12 @@ from shared.algorithms.registry import Algorithm
 #: Larger manifests are not read: ten thousand files of lineage take 2 MB.
 LARGEST_MANIFEST = 64 << 20
 _CHUNK = 1 << 20
+#: Is told how many bytes were read; what it raises ends the reading.
+Seen = Callable[[int], None]
+
+
+def unseen(_: int) -> None:
+    """Nobody follows."""
 
 
 class ArtefactError(ValueError):
@@ -95,11 +101,11 @@ def write(root: Path, build: Callable[[Path], Manifest]) -> Artefact:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def load(folder: Path, expected: str | None = None) -> Artefact:
+def load(folder: Path, expected: str | None = None, seen: Seen = unseen) -> Artefact:
     """Verify a folder against its manifest, and that against the id that it is `expected` to have.
 
     Without `expected`, the folder's own name counts as such if it looks like an id. Raises ArtefactError
-    naming the file that was changed, is missing or is one too many.
+    naming the file that was changed, is missing or is one too many; and what `seen` raises.
     """
     manifest = _manifest(folder)
     expected = expected or (folder.name if len(folder.name) == 64 else None)
@@ -111,7 +117,7 @@ def load(folder: Path, expected: str | None = None) -> Artefact:
     for name in sorted(present.keys() - manifest.files.keys()):
         raise ArtefactError(f"{folder / name}: is not in the manifest")
     for name, stated in sorted(manifest.files.items()):
-        if _digest(present[name]) != stated:
+        if _digest(present[name], seen) != stated:
             raise ArtefactError(f"{folder / name}: is not the file of the manifest")
     return Artefact(folder, manifest)
 
@@ -163,12 +169,13 @@ def _files(folder: Path) -> Mapping[str, Path]:
     return found
 
 
-def _digest(path: Path) -> File:
+def _digest(path: Path, seen: Seen = unseen) -> File:
     found, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
             size += len(chunk)
+            seen(len(chunk))
     return File(sha256=found.hexdigest(), bytes=size)
 
 

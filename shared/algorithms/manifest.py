@@ -73,6 +73,11 @@ class Manifest(_Part):
         """sha256 of the content, in 64 hex digits."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    @property
+    def size(self) -> int:
+        """Of all files together."""
+        return sum(file.bytes for file in self.files.values())
+
     def to_bytes(self) -> bytes:
         """Canonical JSON: keys sorted, nothing that changes from one writing to the next."""
         document = self.model_dump(mode="json")
