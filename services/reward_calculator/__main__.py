@@ -11,6 +11,7 @@ from services.reward_calculator.handlers import Handlers
 from services.reward_calculator.service import RewardCalculator
 from services.reward_calculator.settings import Settings
 from shared.applications.files import SettingsError
+from shared.applications.observing import reward_observers
 from shared.applications.registry import load
 from shared.broker.batches import run
 from shared.broker.settings import BrokerSettings
@@ -48,8 +49,9 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     metrics, health = Metrics(), Health(time.monotonic)
-    handlers = Handlers(applications, partition_count(broker))
-    calculator = RewardCalculator(settings, broker, handlers, metrics, health)
+    observers = reward_observers(applications, metrics.registry)
+    handlers = Handlers(applications, partition_count(broker), observers.keys())
+    calculator = RewardCalculator(settings, broker, handlers, metrics, health, observers)
     gc.freeze()
     gc.set_threshold(GARBAGE_EVERY)
     run(calculator.app, partial(_serve, settings, calculator, health, metrics))

@@ -1,6 +1,6 @@
 """Records to the join's columns and emissions to records: pure functions over batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from shared.core.join.facts import Bools, Floats, Ints
 from shared.wire.columns import Columns, decode_columns
 from shared.wire.rewards import encode_rewards
 from shared.wire.schemas import schema
+from shared.wire.slices import Slices
 
 ACTIVATION = "$activation"
 """Type of the interaction that activates a deferred decision."""
@@ -26,8 +27,8 @@ class Records:
     topic: str
     """"decisions" or "interactions", without the cluster's prefix."""
     partition: int
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes | None]
+    keys: Slices
+    values: Slices
     offsets: Ints
     timestamps: Ints
     next_offset: int
@@ -86,7 +87,7 @@ class Sifted:
     moved: list[Moved] = field(default_factory=list)
 
 
-def window(application: Application) -> Window:
+def window(application: Application, observed: bool = False) -> Window:
     """The application's reward settings as the join wants them."""
     reward = application.settings.reward
     return Window(
@@ -95,15 +96,21 @@ def window(application: Application) -> Window:
         hold=round(reward.hold.total_seconds() * 1000),
         immediate=reward.emission == "on_interaction",
         default=reward.default,
+        observed=observed,
     )
 
 
 class Handlers:
-    """The pure half of the service, for a fixed list of applications and number of partitions."""
+    """The pure half of the service, for a fixed list of applications and number of partitions.
 
-    def __init__(self, applications: Mapping[str, Application], partitions: int) -> None:
+    `observed` names applications whose metrics of their own are told of interactions.
+    """
+
+    def __init__(
+        self, applications: Mapping[str, Application], partitions: int, observed: Collection[str] = ()
+    ) -> None:
         self.applications = list(applications.values())
-        self.windows = [window(a) for a in self.applications]
+        self.windows = [window(a, a.name in observed) for a in self.applications]
         self._partitions = partitions
         self._names = pl.Enum(list(applications))
         self._widths = np.array([a.context_width for a in self.applications] or [0], np.int64)
@@ -130,7 +137,7 @@ class Handlers:
             ids=_strings(frame["decision_id"], keep),
             applications=codes[keep],
             deferred=frame["deferred"].to_numpy()[keep],
-            raws=[records.values[n] or b"" for n in rows.tolist()],
+            raws=records.values.take(rows),
             times=records.timestamps[rows],
             offsets=records.offsets[rows],
         ), sifted
@@ -155,7 +162,7 @@ class Handlers:
             decision_ids=_strings(frame["decision_id"], keep),
             applications=codes[keep],
             activations=(frame["type"] == ACTIVATION).to_numpy()[keep],
-            raws=[records.values[n] or b"" for n in rows.tolist()],
+            raws=records.values.take(rows),
             times=records.timestamps[rows],
             offsets=records.offsets[rows],
         ), sifted

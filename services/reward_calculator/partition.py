@@ -12,6 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from services.reward_calculator.counting import count
 from services.reward_calculator.handlers import Dead, Handlers, Moved, Records, Sifted, refused
+from services.reward_calculator.observing import Observation
 from services.reward_calculator.progress import Progress
 from services.reward_calculator.recovery import ReadEmitted, Recovery
 from services.reward_calculator.settings import Settings
@@ -20,6 +21,7 @@ from shared.broker.settings import BrokerSettings
 from shared.broker.transactions import PartitionWriter
 from shared.core.join import Join, Output
 from shared.telemetry.metrics import Metrics
+from shared.wire.slices import Slices
 
 GROUP = STAGE = "reward-calculator"
 QUEUE_BATCHES = 4
@@ -64,6 +66,7 @@ class Partition:
         settings: Settings,
         metrics: Metrics,
         read_emitted: ReadEmitted,
+        observation: Observation,
     ) -> None:
         self.number = number
         self.join = Join(handlers.windows, handlers.evaluate, settings.copies_ms)
@@ -71,6 +74,7 @@ class Partition:
         self.next = {"decisions": start.decisions, "interactions": start.interactions}
         self._handlers, self._writer, self._broker = handlers, writer, broker
         self._settings, self._metrics, self._read_emitted = settings, metrics, read_emitted
+        self._observation = observation
         self._recovery = (
             Recovery(number, start.target, dict(self.next), handlers, self.join) if start.target else None
         )
@@ -125,10 +129,12 @@ class Partition:
         output = self.join.step(decisions, interactions, *self._clocks(ticks))
         dead = [*sifted_d.dead, *sifted_i.dead, *map(refused, output.refusals)]
         moved = [*sifted_d.moved, *sifted_i.moved]
+        self._observation.note(output)
         idle = began - self._committed_at < self._settings.commit_ms / 1000
         if not idle or dead or moved or output.emissions:
             await self._write(output, dead, moved)
             self._committed_at = began
+            self._observation.committed()
         count(self._metrics, self._handlers, inputs, output, dead, moved, time.perf_counter() - began)
 
     def _clocks(self, ticks: list[Tick]) -> tuple[int, int]:
@@ -193,8 +199,8 @@ def joined(batches: Sequence[Records]) -> Records | None:
     return Records(
         batches[0].topic,
         batches[0].partition,
-        [key for batch in batches for key in batch.keys],
-        [value for batch in batches for value in batch.values],
+        Slices.concat(batch.keys for batch in batches),
+        Slices.concat(batch.values for batch in batches),
         np.concatenate([batch.offsets for batch in batches]),
         np.concatenate([batch.timestamps for batch in batches]),
         batches[-1].next_offset,

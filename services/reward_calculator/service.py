@@ -9,10 +9,12 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.reward_calculator.handlers import Handlers, Records
+from services.reward_calculator.observing import Observation
 from services.reward_calculator.partition import GROUP, Partition, Start, Tick
 from services.reward_calculator.progress import Progress
 from services.reward_calculator.recovery import read_emitted
 from services.reward_calculator.settings import Settings
+from shared.applications.observing import RewardObserver
 from shared.broker.batches import Batch, Hooks, Partitions, create_app
 from shared.broker.settings import BrokerSettings
 from shared.broker.transactions import PartitionWriter
@@ -36,9 +38,11 @@ class RewardCalculator:
         handlers: Handlers,
         metrics: Metrics,
         health: Health,
+        observers: Mapping[str, RewardObserver],
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self._settings, self._broker, self._handlers, self._metrics = settings, broker, handlers, metrics
+        self._observers = observers
         self._names = {broker.topic(name): name for name in INPUTS}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._writers: dict[int, PartitionWriter] = {}
@@ -131,6 +135,7 @@ class RewardCalculator:
             settings=self._settings,
             metrics=self._metrics,
             read_emitted=emitted,
+            observation=Observation(self._handlers, self._observers),
         )
         self.partitions[number] = partition
         self._tasks[number] = asyncio.create_task(partition.run(), name=f"partition {number}")

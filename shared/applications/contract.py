@@ -6,7 +6,7 @@ function `applications() -> Iterable[Application]`; the contract test finds it b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,15 @@ import polars as pl
 
 from shared.applications.settings import ApplicationSettings
 
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from shared.applications.observing import PolicyObserver, RewardObserver
+
 Vector = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 #: {"name", "number", "text"}: the record Attribute of the schemas, one of the two values or none.
 Attribute = dict[str, Any]
@@ -55,6 +61,16 @@ class VectorAction:
     """The names of its numbers: in the reply's `parameters` and in the decision's attributes."""
 
 
+class TrafficGuard(Protocol):
+    """Limits on how much each action of the list may get from the online policy."""
+
+    def shares(self, pulls: Numbers, means: Numbers, wanted: Numbers) -> Numbers:
+        """Return the distribution to draw from instead of `wanted`, (k,); an action at 0 is not offered.
+
+        Pure. `pulls`: rewards learnt of each action, `means`: their means, NaN where there is none.
+        """
+
+
 class Application(Protocol):
     """One product that decides and learns. Implementations are immutable and keep no state."""
 
@@ -85,6 +101,10 @@ class Application(Protocol):
     @property
     def vector_action(self) -> VectorAction | None:
         """The action beyond `actions` whose numbers a trained policy gives; None where there is none."""
+
+    @property
+    def guard(self) -> TrafficGuard | None:
+        """What limits the online policy, but for a request's own list of actions; None: nothing does."""
 
     def parameters(self, action: str) -> Mapping[str, Any] | None:
         """What an action of the list stands for, as JSON; None where its name says all.
@@ -124,3 +144,9 @@ class Application(Protocol):
 
         Raises `FieldError`.
         """
+
+    def reward_observer(self, registry: "CollectorRegistry") -> "RewardObserver | None":
+        """Metrics of its own about rewards, registered in `registry`; None: it has none."""
+
+    def policy_observer(self, registry: "CollectorRegistry") -> "PolicyObserver | None":
+        """Metrics of its own about the online policy, registered in `registry`; None: it has none."""

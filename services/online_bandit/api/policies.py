@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from services.online_bandit.api.following import Follower
 from services.online_bandit.api.learnt import TOPIC, Clock, LearntPolicies
 from services.online_bandit.api.served import ServedPolicy
+from services.online_bandit.api.traffic import typical_shares
 from shared.applications.contract import Application
+from shared.applications.observing import policy_observers
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.logging import logger
@@ -49,6 +51,9 @@ class PolicyStore:
         self._unsaved = False
         self._thread = ThreadPoolExecutor(1, "policies")
         self._tasks: list[asyncio.Task[None]] = []
+        self._observers = policy_observers(applications, metrics.registry)
+        for name in self._observers:
+            self._tell(self.served[name])
         for name, policy in self.served.items():
             metrics.snapshot_age.labels(name, policy.name).set_function(partial(self._age, name))
 
@@ -98,6 +103,12 @@ class PolicyStore:
         if not self._log.caught_up.is_set() or policy.version >= self.served[policy.application].version:
             self.served[policy.application] = policy
             self._metrics.policy_version.labels(policy.application, policy.name).set(policy.version)
+            if policy.application in self._observers:
+                self._tell(policy)
+
+    def _tell(self, policy: ServedPolicy) -> None:
+        shares = typical_shares(policy, self._applications[policy.application])
+        self._observers[policy.application].served(policy.pulls, policy.means, shares)
 
     async def _from_cache(self) -> None:
         """Serve what the last process knew, until the log tells."""

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from shared.core.arrays import Floats
 from shared.core.policies.model import Model
 
 
@@ -26,10 +29,22 @@ class ServedPolicy:
         return sum(self.offsets)
 
     @property
-    def mean_rewards(self) -> list[float | None]:
-        """Mean reward of each action; None for one without rewards."""
+    def pulls(self) -> Floats:
+        """Rewards learnt of each action, (actions,), discounted where the policy forgets."""
+        return self.model.count
+
+    @cached_property
+    def means(self) -> Floats:
+        """Mean reward of each action, (actions,); NaN for one without rewards."""
         model = self.model
         # The constant feature stands behind the raw ones; its moment is the sum of rewards.
         constant = 0 if model.coefficients.shape[1] == 1 else model.width + model.action_width
-        sums = model.signature.moment[:, constant]
-        return [float(s / n) if n > 0 else None for s, n in zip(sums, model.count, strict=True)]
+        known = model.count > 0
+        means = np.full(len(known), np.nan)
+        means[known] = model.signature.moment[known, constant] / model.count[known]
+        return means
+
+    @property
+    def mean_rewards(self) -> list[float | None]:
+        """Mean reward of each action; None for one without rewards."""
+        return [None if np.isnan(mean) else mean for mean in self.means.tolist()]

@@ -4,17 +4,30 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from shared.applications.attributes import attribute
-from shared.applications.contract import Attribute, FieldError, Indices, Rewards, Vector, VectorAction
+from shared.applications.contract import (
+    Attribute,
+    FieldError,
+    Indices,
+    Rewards,
+    TrafficGuard,
+    Vector,
+    VectorAction,
+)
 from shared.applications.files import read
 from shared.applications.generic.aggregations import aggregate
 from shared.applications.generic.features import Features
 from shared.applications.settings import MOST_ACTIONS, ApplicationSettings, DynamicActions
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from shared.applications.observing import PolicyObserver, RewardObserver
 
 #: Raised when the code below would give other rewards for the same settings.
 REWARD_CODE = 1
@@ -28,6 +41,7 @@ class GenericApplication:
     def __init__(self, settings: ApplicationSettings) -> None:
         self.settings = settings
         self.vector_action: VectorAction | None = None
+        self.guard: TrafficGuard | None = None
         self.name = settings.application
         self._context = Features(settings.features, settings.attributes)
         dynamic = settings.actions if isinstance(settings.actions, DynamicActions) else None
@@ -101,6 +115,14 @@ class GenericApplication:
 
     def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
         """Any type may have a value; one without is left out of the aggregation."""
+
+    def reward_observer(self, registry: "CollectorRegistry") -> "RewardObserver | None":
+        """None."""
+        return None
+
+    def policy_observer(self, registry: "CollectorRegistry") -> "PolicyObserver | None":
+        """None."""
+        return None
 
     def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
         """`{"interactions": [{"type", "value"?, "attributes"?}, …]}`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from shared.applications.files import SettingsError, read
 from shared.applications.reading import one_of, validated
 from shared.applications.settings import ApplicationSettings
 from shared.applications.voice_assistant import reward
+from shared.applications.voice_assistant.guard import VariantGuard
 from shared.applications.voice_assistant.signals import (
     Call,
     Feedback,
@@ -22,6 +23,11 @@ from shared.applications.voice_assistant.signals import (
     read_feedback,
 )
 from shared.applications.voice_assistant.variants import Slots, Variants, read_variants
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+    from shared.applications.voice_assistant.metrics import PolicyMetrics, RewardMetrics
 
 FEEDBACK = "feedback"
 """The type of interactions."""
@@ -37,6 +43,9 @@ class VoiceAssistant(CodedApplication):
         if strange := [name for name in self.actions if name not in variants.variants]:
             raise SettingsError(f"actions: {', '.join(strange)}: variants without slots")
         self.variants = variants
+        self.guard = guard = VariantGuard(tuple(self.actions))
+        if guard.settings.base not in self.actions:
+            raise SettingsError(f"actions: {guard.settings.base}, the base variant, is not among them")
 
     def parameters(self, action: str) -> Slots:
         """The slots of a variant. Raises `FieldError`."""
@@ -61,6 +70,18 @@ class VoiceAssistant(CodedApplication):
     def evaluate(self, interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
         """As `reward.evaluate`."""
         return reward.evaluate(interactions, owner, n)
+
+    def reward_observer(self, registry: "CollectorRegistry") -> "RewardMetrics":
+        """Feedback, rewards, ratings and pulls."""
+        from shared.applications.voice_assistant.metrics import RewardMetrics
+
+        return RewardMetrics(registry, self.actions)
+
+    def policy_observer(self, registry: "CollectorRegistry") -> "PolicyMetrics":
+        """Success rates, exploration, active and blacklisted variants."""
+        from shared.applications.voice_assistant.metrics import PolicyMetrics
+
+        return PolicyMetrics(registry, VariantGuard(tuple(self.actions)))
 
     def read_line(self, line: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One interaction with the signals that are there. Raises `FieldError`."""

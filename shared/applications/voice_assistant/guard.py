@@ -1,9 +1,13 @@
 """How much traffic each variant may get: new ones little, uncertain ones some, bad ones none."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
+import numpy as np
+
+from shared.applications.contract import Numbers
 from shared.applications.voice_assistant.statistics import MIN_PULLS, Statistics, VariantStatistics
 
 HALVINGS = 200
@@ -90,6 +94,39 @@ def shares(
     scale = _scale(wanted, limits, settings.base)
     found = {name: _clipped(scale * wanted[name], limits[name]) for name in active}
     return {settings.base: 1.0 - sum(found.values()), **found}
+
+
+@dataclass(frozen=True)
+class VariantGuard:
+    """The limits on the list of an application's variants."""
+
+    variants: tuple[str, ...]
+    settings: GuardSettings = GuardSettings()
+
+    def known(self, pulls: Numbers, means: Numbers) -> dict[str, VariantStatistics]:
+        """What is known of each variant, from arrays in the order of the list; NaN is the mean of none."""
+        return _known(self.variants, pulls.tolist(), means.tolist())
+
+    def shares(self, pulls: Numbers, means: Numbers, wanted: Numbers) -> Numbers:
+        """As in `TrafficGuard`; the same numbers are worked out once."""
+        given = (tuple(pulls.tolist()), tuple(np.nan_to_num(means).tolist()), tuple(wanted.tolist()))
+        return np.array(_shares(self, *given))
+
+
+@lru_cache(maxsize=64)
+def _shares(
+    guard: VariantGuard, pulls: tuple[float, ...], means: tuple[float, ...], wanted: tuple[float, ...]
+) -> tuple[float, ...]:
+    known = _known(guard.variants, pulls, means)
+    found = shares(known, dict(zip(guard.variants, wanted, strict=True)), guard.settings)
+    return tuple(found.get(name, 0.0) for name in guard.variants)
+
+
+def _known(
+    variants: Sequence[str], pulls: Sequence[float], means: Sequence[float]
+) -> dict[str, VariantStatistics]:
+    rows = zip(variants, pulls, means, strict=True)
+    return {name: VariantStatistics(round(n), n * mean if n else 0.0) for name, n, mean in rows}
 
 
 def _limits(found: Standing, settings: GuardSettings) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """The keyed, windowed join of decisions and interactions: pure, vectorised, a function of the log alone."""
 
 from shared.core.join.decisions import Emitted
-from shared.core.join.facts import Decisions, Emission, Evaluate, Interactions, Output, Refusal, Window
+from shared.core.join.facts import Decisions, Emission, Evaluate, Heard, Interactions, Output, Refusal, Window
 from shared.core.join.join import Join, Watermark
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Emission",
     "Emitted",
     "Evaluate",
+    "Heard",
     "Interactions",
     "Join",
     "Output",

@@ -31,6 +31,8 @@ class Window:
     """Emit a revision whenever the reward changes, instead of once when the window closes."""
     default: float
     """The reward of a decision without interactions."""
+    observed: bool = False
+    """Tell of each interaction that comes to count."""
 
     @property
     def span(self) -> int:
@@ -87,11 +89,22 @@ class Emission:
     previous_reward: Floats
     revision: Ints
     is_default: Bools
+    was_default: Bools
+    """Whether the record before was the default; false where there was none."""
     interactions: Ints
     decision_time: Ints
     decision_offset: Ints
     last_time: Ints
     """Append time of the newest interaction that counted; the decision's own if there is none."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Interactions of one application that came to count, each beside its decision."""
+
+    application: int
+    decisions: list[bytes]
+    interactions: list[bytes]
 
 
 @dataclass
@@ -100,6 +113,8 @@ class Output:
 
     emissions: list[Emission] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    """Of observed applications."""
     duplicates: Counter[str] = field(default_factory=Counter)
     """Copies left out, by topic."""
     corrections: Counter[int] = field(default_factory=Counter)

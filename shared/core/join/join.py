@@ -14,6 +14,7 @@ from shared.core.join.facts import (
     Emission,
     Evaluate,
     Floats,
+    Heard,
     Interactions,
     Ints,
     Output,
@@ -51,6 +52,7 @@ class Join:
         self._span = np.array([w.span for w in windows], np.int64)
         self._immediate = np.array([w.immediate for w in windows], bool)
         self._default = np.array([w.default for w in windows], np.float64)
+        self._observed = np.array([w.observed for w in windows], bool)
         self._decisions = OpenDecisions(windows, copies)
         self._interactions = KnownInteractions()
 
@@ -161,7 +163,20 @@ class Join:
         late = counts & (age > self._wait[application])
         output.corrections.update(application[late].tolist())
         self._link(rows[counts], slots[counts])
+        self._hear(rows[counts], slots[counts], output)
         return slots[counts]
+
+    def _hear(self, rows: Ints, slots: Ints, output: Output) -> None:
+        told = self._observed[self._decisions["application"][slots]] & ~self._interactions["activation"][rows]
+        if not told.any():
+            return
+        rows, slots = rows[told], slots[told]
+        applications = self._decisions["application"][slots]
+        for application in np.unique(applications):
+            own = applications == application
+            decisions = self._decisions["raw"][slots[own]].tolist()
+            interactions = self._interactions["raw"][rows[own]].tolist()
+            output.heard.append(Heard(int(application), decisions, interactions))
 
     def _link(self, rows: Ints, slots: Ints) -> None:
         """Append rows, which come in log order, to the chains of their slots."""
@@ -222,6 +237,7 @@ class Join:
                 previous_reward=columns["reward"][slots],
                 revision=columns["revision"][slots],
                 is_default=is_default,
+                was_default=columns["default"][slots],
                 interactions=columns["count"][slots],
                 decision_time=columns["time"][slots],
                 decision_offset=columns["offset"][slots],

@@ -39,19 +39,25 @@ def rewards(
         if decision.id in seen:
             continue
         seen.add(decision.id)
-        window = windows[decision.application]
-        counted = [
-            i
-            for i in _first_of_each(interactions)
-            if i.decision_id == decision.id
-            and i.application == decision.application
-            and decision.time - window.early_grace <= i.time <= decision.time + window.span
-        ]
+        counted = counting(decision, interactions, windows)
         values = [i.value for i in counted if not i.activation]
         if decision.deferred and not any(i.activation for i in counted):
             continue
-        table[decision.id] = (score(values), False) if values else (window.default, True)
+        default = windows[decision.application].default
+        table[decision.id] = (score(values), False) if values else (default, True)
     return table
+
+
+def counting(decision: Decision, interactions: list[Interaction], windows: list[Window]) -> list[Interaction]:
+    """Those that count for a decision, in log order, activations among them."""
+    window = windows[decision.application]
+    return [
+        i
+        for i in _first_of_each(interactions)
+        if i.decision_id == decision.id
+        and i.application == decision.application
+        and decision.time - window.early_grace <= i.time <= decision.time + window.span
+    ]
 
 
 def _first_of_each(interactions: list[Interaction]) -> list[Interaction]:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.join import Decisions, Emitted, Interactions, Join, Output, Window
-from tests.core.join.oracle import Decision, Interaction, rewards, score
+from tests.core.join.oracle import Decision, Interaction, counting, rewards, score
 
 WINDOWS = [
     Window(wait=50, early_grace=5, hold=20, immediate=False, default=-1.0),
-    Window(wait=30, early_grace=10, hold=0, immediate=True, default=0.25),
+    Window(wait=30, early_grace=10, hold=0, immediate=True, default=0.25, observed=True),
 ]
 END = 10_000
 
@@ -59,6 +59,7 @@ class Log:
     learnt: dict[str, float] = field(default_factory=dict)
     refused: list[tuple[str, int]] = field(default_factory=list)
     revisions: dict[str, list[int]] = field(default_factory=dict)
+    heard: list[tuple[int, bytes, bytes]] = field(default_factory=list)
 
     def commit(self, join: Join, output: Output, progress: tuple[int, int]) -> None:
         for emission in output.emissions:
@@ -66,11 +67,16 @@ class Log:
                 reward, revision = float(emission.reward[n]), int(emission.revision[n])
                 previous = self.learnt.get(decision_id, 0.0)
                 assert emission.previous_reward[n] == previous
+                before = self.table.get(decision_id)
+                assert emission.was_default[n] == (before is not None and before.is_default)
                 self.learnt[decision_id] = reward
                 self.revisions.setdefault(decision_id, []).append(revision)
                 self.table[decision_id] = Emitted(
                     reward, revision, bool(emission.is_default[n]), int(emission.decision_offset[n])
                 )
+        for heard in output.heard:
+            pairs = zip(heard.decisions, heard.interactions, strict=True)
+            self.heard += [(heard.application, *pair) for pair in pairs]
         self.refused += [(refusal.topic, refusal.offset) for refusal in output.refusals]
         mark = join.watermark(*progress)
         self.progress, self.watermark = progress, (mark.decisions, mark.interactions)
@@ -188,6 +194,21 @@ def test_every_interaction_counts_once_or_is_refused(decisions, interactions, st
         for emission in output.emissions:
             counted.update(zip(emission.decision_ids, emission.interactions.tolist(), strict=True))
     assert sum(counted.values()) + refused == len(interactions)
+
+
+@settings(max_examples=200, deadline=None)
+@given(decision_lists, interaction_lists, portions)
+def test_each_interaction_that_counts_is_told_once_beside_its_decision(decisions, interactions, steps):
+    log = Log(decisions, interactions)
+    play(log, steps)
+    told = {n for n, window in enumerate(WINDOWS) if window.observed}
+    expected = [
+        (d.application, f"{d.body}:{d.id}".encode(), f"{i.id}:{i.decision_id}:{i.value}".encode())
+        for d in decisions
+        for i in counting(d, interactions, WINDOWS)
+        if d.application in told and not i.activation
+    ]
+    assert sorted(log.heard) == sorted(expected)
 
 
 def one(decision, *interactions, clock=END):
