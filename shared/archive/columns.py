@@ -1,5 +1,6 @@
 """Reward records to the archive's columns."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from shared.wire.schemas import schema
 DAY_MS = 86_400_000
 #: The first moment of the year 10000, which has no date.
 _NO_DATE_MS = 253_402_300_800_000
-_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 """An application's name, as its settings allow it."""
 
 
@@ -38,15 +39,18 @@ def decode(values: Sequence[bytes | None], offsets: NDArray[np.int64], partition
     frame = columns.frame.unnest("decision").with_columns(
         pl.lit(partition, pl.Int32).alias("partition"), pl.Series("offset", offsets[columns.rows])
     )
-    dated = pl.col("decision_time").is_between(0, _NO_DATE_MS, closed="left")
-    for reason, sound in (
-        ("decision-time", dated),
-        ("application", pl.col("application").str.contains(_NAME)),
-    ):
-        kept = frame.filter(sound)
-        refused[reason] += frame.height - kept.height
-        frame = kept
+    dated = frame["decision_time"].is_between(0, _NO_DATE_MS, closed="left")
+    named = frame["application"].is_in(_names(frame["application"]))
+    refused["decision-time"] += frame.height - int(dated.sum())
+    refused["application"] += int((dated & ~named).sum())
+    if not (sound := dated & named).all():  # which it nearly always is, and a filter copies every column
+        frame = frame.filter(sound)
     return Decoded(frame, +refused)
+
+
+def _names(given: pl.Series) -> list[str]:
+    """Which of them an application can have."""
+    return [name for name in given.unique().to_list() if _NAME.fullmatch(name)]
 
 
 def empty() -> pl.DataFrame:
