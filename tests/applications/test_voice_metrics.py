@@ -14,13 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared.applications.registry import load
 from shared.applications.simulation import load_simulator
-from shared.applications.voice_assistant.guard import VariantGuard
-from shared.applications.voice_assistant.metrics import (
+from shared.applications.voice_assistant.dashboards import (
     PROFILES,
     RATING_BUCKETS,
     REWARD_BUCKETS,
     PolicyMetrics,
 )
+from shared.applications.voice_assistant.guard import VariantGuard
 from shared.broker.settings import BrokerSettings
 from shared.cli.running import running
 from shared.wire.codec import decode

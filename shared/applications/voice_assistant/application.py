@@ -27,7 +27,7 @@ from shared.applications.voice_assistant.variants import Slots, Variants, read_v
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from shared.applications.voice_assistant.metrics import PolicyMetrics, RewardMetrics
+    from shared.applications.voice_assistant.dashboards import PolicyMetrics, RewardMetrics
 
 FEEDBACK = "feedback"
 """The type of interactions."""
@@ -73,13 +73,13 @@ class VoiceAssistant(CodedApplication):
 
     def reward_observer(self, registry: "CollectorRegistry") -> "RewardMetrics":
         """Feedback, rewards, ratings and pulls."""
-        from shared.applications.voice_assistant.metrics import RewardMetrics
+        from shared.applications.voice_assistant.dashboards import RewardMetrics
 
         return RewardMetrics(registry, self.actions)
 
     def policy_observer(self, registry: "CollectorRegistry") -> "PolicyMetrics":
         """Success rates, exploration, active and blacklisted variants."""
-        from shared.applications.voice_assistant.metrics import PolicyMetrics
+        from shared.applications.voice_assistant.dashboards import PolicyMetrics
 
         return PolicyMetrics(registry, VariantGuard(tuple(self.actions)))
 
