@@ -4,14 +4,14 @@ import sys
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import NoDecode
 
 from shared.applications.durations import Duration
-from shared.http.settings import ServiceSettings
+from shared.notifying.settings import NotifyingSettings
 
 
-class DeployerSettings(ServiceSettings):
+class DeployerSettings(NotifyingSettings):
     """From STREAMWHEEL_… environment variables; durations are written as in "5m"."""
 
     port: int = Field(8003, ge=0, le=65535)
@@ -21,14 +21,6 @@ class DeployerSettings(ServiceSettings):
     quiet: Duration = Field(
         timedelta(minutes=5),
         description="an arm without rewards for so long, beyond their windows, has missing data",
-    )
-    webhook: SecretStr | None = Field(None, description="address that each event is posted to, as JSON")
-    slack_webhook: SecretStr | None = Field(
-        None, description="address that each event is posted to, as Slack has it"
-    )
-    notify_attempts: int = Field(4, ge=1, description="how often a notification is tried")
-    notify_backoff: Duration = Field(
-        timedelta(seconds=1), description="wait after the first failure; doubles each time"
     )
     ollama_host: str | None = Field(
         None,

@@ -18,17 +18,21 @@ from starlette.types import ASGIApp
 from services.trainer.api import Office, create_app
 from services.trainer.archiver import Archiver
 from services.trainer.keeping import Keeper
+from services.trainer.notifying import message
 from services.trainer.service import Trainer
 from services.trainer.settings import TrainerSettings
+from services.trainer.watching import Watcher
 from shared.applications.files import SettingsError
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.broker.producers import BatchProducer
 from shared.broker.settings import BrokerSettings
 from shared.http.server import run
+from shared.notifying.outbox import Outbox
 from shared.telemetry import logging
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
+from shared.wire.training import Candidate
 
 log = logging.logger("trainer")
 
@@ -76,7 +80,13 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
 
     producer = BatchProducer(broker, timeout_s=settings.kafka_limit.total_seconds())
     archiver = Archiver(settings, broker, archive, applications, metrics, health)
-    trainer = Trainer(settings, broker, applications, archive, metrics, health, archiver.flush)
+    backoff_s = settings.notify_backoff.total_seconds()
+    outbox = Outbox(settings.channels(), metrics, settings.notify_attempts, backoff_s)
+
+    def tell(ended: Candidate) -> None:
+        outbox.put(message(ended))
+
+    trainer = Trainer(settings, broker, applications, archive, metrics, health, archiver.flush, tell)
     office = Office(
         settings=settings,
         broker=broker,
@@ -87,6 +97,7 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
         metrics=metrics,
         clock=clock,
         new_id=lambda: str(uuid4()),
+        watchers={name: Watcher(each, archive) for name, each in applications.items()},
     )
 
     keeper = Keeper(settings, applications, archive, lambda: trainer.leads, office.publish, clock, health)
@@ -96,6 +107,7 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
         await producer.start()
         tasks = [asyncio.create_task(parts.work(each)) for each in (archiver.run(), keeper.run())]
         thread = parts.thread(trainer)
+        outbox.start()
         thread.start()
         yield
         trainer.stop()
@@ -105,6 +117,7 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
             with suppress(asyncio.CancelledError):
                 await task
         await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(outbox.stop)
         await producer.stop()
 
     return create_app(office, health, lifespan)
@@ -117,6 +130,7 @@ def main() -> int:
         settings, broker = TrainerSettings(), BrokerSettings()
         logging.configure("trainer", settings.log_level)
         getLogger("kafka").setLevel(WARNING)  # every connection is a line otherwise
+        getLogger("httpx").setLevel(WARNING)  # the addresses of webhooks hold secrets
         app = build(settings, broker, parts)
     except (ValidationError, SettingsError) as error:
         print(error, file=sys.stderr)  # noqa: T201

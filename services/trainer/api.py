@@ -15,6 +15,7 @@ from services.trainer.ledger import TRIGGERS, read_candidates
 from services.trainer.planning import MOST_DAYS, Refused, plan
 from services.trainer.service import Trainer
 from services.trainer.settings import TrainerSettings
+from services.trainer.watching import Watcher
 from shared.applications.contract import Application
 from shared.archive.archive import Archive
 from shared.archive.erasing import erase
@@ -76,6 +77,8 @@ class Office:
     metrics: Metrics
     clock: Callable[[], int]
     new_id: Callable[[], str]
+    watchers: Mapping[str, Watcher]
+    """Of every application; none of them asks for anything."""
 
     async def publish(self, trigger: Trigger) -> None:
         """Return once the request is in the log. Raises Refused, WireError, BufferFull, Unavailable."""
@@ -88,6 +91,26 @@ class Office:
         """Open requests, then the answers, the newest first."""
         over = [document(each) for each in reversed(self.trainer.answers)]
         return [*(_open(job, stood) for job, stood in self.trainer.board), *over]
+
+    def standing(self, application: str) -> dict[str, Any]:
+        """How far an application is on its way to the next training, and the last one. Raises OSError."""
+        found, training = (
+            self.watchers[application].standing(self.clock()),
+            self.applications[application].settings.training,
+        )
+        over = [each for each in reversed(self.trainer.answers) if each.application == application]
+        size = None if found.buffer is None else found.buffer.size
+        return {
+            "application": application,
+            "buffer": None if size is None else {"size": size, "capacity": training.buffer},
+            "new": found.new,
+            "every": training.every,
+            "counted": training.counted,
+            "schedule": training.schedule,
+            "should_retrain": found.should_retrain,
+            "running": any(job.trigger.application == application for job, _ in self.trainer.board),
+            "last_run": document(over[0]) if over else None,
+        }
 
     def job(self, request_id: str) -> dict[str, Any] | None:
         """The job that answers a request."""
@@ -150,6 +173,13 @@ def create_app(office: Office, health: Health, lifespan: Lifespan[FastAPI]) -> A
             words = f"Kafka did not take it; ask again with this request_id: {error}"
             return refusal(503, [Problem("", words)], {"Retry-After": "1"}, request_id=trigger.request_id)
         return JSONResponse({"request_id": trigger.request_id}, 202)
+
+    @app.get(RETRAIN)
+    async def standing(application: str) -> Response:
+        """Samples that are there and new, whether a training is due, and the last one."""
+        if application not in office.applications:
+            return refusal(404, [Problem("application", f"there is no {application!r:.100}")])
+        return JSONResponse(await asyncio.to_thread(office.standing, application))
 
     @app.get(JOBS)
     async def list_jobs(

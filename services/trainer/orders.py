@@ -26,6 +26,10 @@ class Orders:
     artefacts: str
     previous: str = ""
     applications: str = ""
+    export: tuple[str, ...] = ()
+    """Kinds of GGUF to make of the candidate …"""
+    exports: str = ""
+    """… and the address for them."""
 
     def write(self, path: Path) -> None:
         """Put them down for the process. Raises OSError."""
@@ -36,7 +40,7 @@ def read_orders(path: Path) -> Orders:
     """The orders in a file. Raises OSError, ValueError."""
     document = json.loads(path.read_text())
     spans = tuple(Span(**each) for each in document.pop("spans"))
-    return Orders(**document, spans=spans)
+    return Orders(**document | {"export": tuple(document["export"])}, spans=spans)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Progress:
 class Outcome:
     """How it went: `refused` says why the data do not allow it, `failed` what it cannot be done without here.
 
-    Without either, all the others are there.
+    Without either, all the others are there; `message` says what else was made.
     """
 
     refused: str = ""
@@ -60,6 +64,7 @@ class Outcome:
     artefact: str = ""
     rows: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    message: str = ""
 
 
 def to_line(said: Progress | Outcome) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from services.trainer.samples import Samples
 from shared.algorithms.contract import NotTrainable
 from shared.algorithms.parameters import ParameterError, chosen, to_document
 from shared.algorithms.registry import for_application
 from shared.applications.contract import Application
+from shared.applications.settings import Counted
 from shared.archive.archive import Archive
 from shared.archive.reading import NotArchived, archived, parts_of
 from shared.wire.training import Candidate, Span, Trigger
@@ -36,6 +38,9 @@ class Plan:
     seed: int
     days: float | None
     incremental: bool
+    buffer: int | None = None
+    """Of the newest samples; None: all of them."""
+    counted: Counted = "rewards"
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,17 @@ def plan(trigger: Trigger, applications: Mapping[str, Application]) -> Plan:
         parameters = to_document(chosen(declared.Parameters, declared.PRESETS, preset, *overrides))
     except ParameterError as error:
         raise Refused("", f"parameters: {error}") from error
+    buffer = training.buffer if same and not trigger.data else None
     window = None if training.window is None else training.window / timedelta(days=1)
     return Plan(
         algorithm=algorithm.name,
         parameters=parameters,
         seed=seed_of(trigger.request_id) if trigger.seed is None else trigger.seed,
         days=window if trigger.days is None else trigger.days,
-        incremental=training.incremental,
+        # A buffer belongs to the one algorithm that goes on from it; others train on everything, anew.
+        incremental=training.incremental and (same or training.buffer is None),
+        buffer=buffer,
+        counted=training.counted,
     )
 
 
@@ -87,9 +96,12 @@ def choose_data(trigger: Trigger, made: Plan, archive: Archive, last: Candidate 
     Raises Refused if there are none.
     """
     decided_from = 0 if made.days is None else max(0, trigger.requested_at - round(made.days * DAY_MS))
+    if made.buffer is not None:
+        parts = archive.parts(trigger.application)
+        decided_from = max(decided_from, Samples(archive, made.counted).newest(parts, made.buffer).since)
     spans = trigger.data or archived(archive, trigger.application, decided_from)
     previous = last if made.incremental and not trigger.data else None
-    if previous is not None:
+    if previous is not None and made.buffer is None:
         spans = tuple(_unseen(spans, previous.lineage))
     try:
         parts = parts_of(archive, trigger.application, spans, decided_from)

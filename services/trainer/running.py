@@ -26,13 +26,15 @@ class Training:
         settings: TrainerSettings,
         begun: Candidate,
         previous: str,
+        export: tuple[str, ...],
         work: Path,
         clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.record = begun
         self.folder = work / hashlib.sha256(begun.request_id.encode()).hexdigest()[:16]
-        self._settings, self._previous, self._clock, self._monotonic = settings, previous, clock, monotonic
+        self._settings, self._previous, self._export = settings, previous, export
+        self._clock, self._monotonic = clock, monotonic
         self._child: Child | None = None
         self._due = self._told = monotonic()
         self._deadline = self._measured = 0.0
@@ -74,6 +76,8 @@ class Training:
             artefacts=self._settings.artefact_address,
             previous=self._previous,
             applications=str(self._settings.applications or ""),
+            export=self._export,
+            exports=self._settings.export_address,
         )
         try:
             self._child = Child(self._settings.training_command, orders, self.folder)
@@ -117,10 +121,10 @@ class Training:
             metrics=outcome.metrics,
             progress=1.0,
         )
-        return self._closed("trained", "")
+        return self._closed("trained", "", outcome.message)
 
-    def _closed(self, status: Status, reason: str) -> Candidate:
-        self.record = replace(self.record, status=status, reason=reason, message="")
+    def _closed(self, status: Status, reason: str, message: str = "") -> Candidate:
+        self.record = replace(self.record, status=status, reason=reason, message=message)
         return self._stamped()
 
     def _stamped(self) -> Candidate:

@@ -47,7 +47,11 @@ Clock = Callable[[], int]
 
 
 class Trainer:
-    """Consumes `retrain-triggers`. `clock` is in milliseconds since 1970, `flush` archives what is read."""
+    """Consumes `retrain-triggers`.
+
+    `flush` archives what is read, `tell` takes each answer once it is in the log, `clock` is in milliseconds
+    since 1970.
+    """
 
     def __init__(
         self,
@@ -58,10 +62,12 @@ class Trainer:
         metrics: Metrics,
         health: Health,
         flush: Callable[[], Future[None]],
+        tell: Callable[[Candidate], None],
         clock: Clock = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
         self._archive, self._metrics, self._flush, self._clock = archive, metrics, flush, clock
+        self._tell = tell
         self._loop = health.loop("triggers", limit=120.0)
         health.check(
             "triggers", lambda: None if self.leads else "another trainer has the requests, or Kafka is away"
@@ -242,9 +248,8 @@ class Trainer:
             return
         if job.begun is None:
             self._write(begun)
-        self._trainings[job.id] = Training(
-            self._settings, begun, self._previous(begun), self._work, self._clock
-        )
+        previous, export = self._previous(begun), self._exports(begun)
+        self._trainings[job.id] = Training(self._settings, begun, previous, export, self._work, self._clock)
 
     def _refuse(self, job: Job, error: Refused) -> None:
         self._end(job, replace(_answer(job, self._clock()), status="refused", reason=str(error)))
@@ -274,6 +279,11 @@ class Trainer:
         last = self._desk.last_trained.get((begun.application, begun.algorithm))
         return last.artefact if last and begun.previous == last.candidate_id else ""
 
+    def _exports(self, begun: Candidate) -> tuple[str, ...]:
+        """Which GGUF files are made of it: those of the application's own algorithm."""
+        training = self._applications[begun.application].settings.training
+        return training.export if begun.algorithm == training.algorithm else ()
+
     def _follow(self, job: Job, training: Training) -> None:
         if job.id not in self._ended:
             said = training.look()
@@ -287,6 +297,7 @@ class Trainer:
     def _end(self, job: Job, record: Candidate) -> None:
         self._write(record, answered=job)
         self._desk.answer(record)
+        self._tell(record)
         self._ended.pop(job.id, None)
         self._flushing.pop(job.id, None)
         if training := self._trainings.pop(job.id, None):

@@ -9,16 +9,17 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
 from shared.applications.durations import Duration
-from shared.http.settings import ServiceSettings
+from shared.notifying.settings import NotifyingSettings
 
 
-class TrainerSettings(ServiceSettings):
+class TrainerSettings(NotifyingSettings):
     """From STREAMWHEEL_… environment variables; durations are written as in "30d"."""
 
     port: int = Field(8004, ge=0, le=65535)
     state: Path = Field(Path(".state/trainer"), description="folder for trainings under way and their logs")
     archive: str = Field("", description="address of the archive, as fsspec has it; empty: in `state`")
     artefacts: str = Field("", description="address that artefacts are kept at; empty: in `state`")
+    exports: str = Field("", description="address that GGUF files are written to; empty: in `state`")
     trains: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="applications trained here, separated by commas; empty: all. Others are left to others",
@@ -79,3 +80,8 @@ class TrainerSettings(ServiceSettings):
     def artefact_address(self) -> str:
         """Where artefacts are kept."""
         return self.artefacts or str(self.state.absolute() / "artefacts")
+
+    @property
+    def export_address(self) -> str:
+        """Where GGUF files are written to."""
+        return self.exports or str(self.state.absolute() / "exports")

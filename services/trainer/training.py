@@ -9,20 +9,22 @@ import sys
 import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
+from typing import Any, TextIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from services.trainer.exporting import export
 from services.trainer.interactions import read_interactions
 from services.trainer.orders import SAID, Orders, Outcome, Progress, read_orders, to_line
 from shared.algorithms import artefacts
 from shared.algorithms.artefacts import Artefact
 from shared.algorithms.contract import Dataset, NotTrainable
+from shared.algorithms.language.folders import model_folder
 from shared.algorithms.manifest import MANIFEST
 from shared.algorithms.parameters import from_document
 from shared.algorithms.reading.archive import tables, wants_interactions
-from shared.algorithms.registry import MissingLibrary, for_application
+from shared.algorithms.registry import Algorithm, MissingLibrary, for_application
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.archive.reading import read_rewards
@@ -62,13 +64,28 @@ def train(orders: Orders, tell: TextIO) -> Outcome:
             data = Dataset(orders.application, found, sources, application.actions, previous)
             parameters = from_document(algorithm.declaration.Parameters, orders.parameters)
             root = _local(orders.artefacts) or Path(scratch) / "made"
+            if previous is None:  # which brings models of its own
+                _find_models(algorithm, parameters)
             made = artefacts.train(algorithm, data, parameters, orders.seed, root, progress)
         except NotTrainable as error:
             return Outcome(refused=str(error))
         except MissingLibrary as error:
             return Outcome(failed=str(error))
         address = _keep(made, orders.artefacts)
-    return Outcome(candidate_id=made.id, artefact=address, rows=rewards.height, metrics=made.manifest.metrics)
+        said = export(made, orders.export, orders.exports, lambda doing: progress(1.0, doing))
+    return Outcome(
+        candidate_id=made.id,
+        artefact=address,
+        rows=rewards.height,
+        metrics=made.manifest.metrics,
+        message=said,
+    )
+
+
+def _find_models(algorithm: Algorithm, parameters: Any) -> None:
+    """Refuse before the libraries are imported, which takes many seconds. Raises NotTrainable."""
+    for name in getattr(algorithm.declaration, "MODELS", ()):
+        model_folder(getattr(parameters, name), name)
 
 
 def _local(address: str) -> Path | None:

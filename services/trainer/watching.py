@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 from numpy.typing import NDArray
 
+from services.trainer.samples import Buffer, Samples
 from shared.applications.contract import Application
 from shared.applications.settings import DriftSettings, TrainingSettings
 from shared.archive.archive import Archive
@@ -22,6 +23,9 @@ from shared.wire.training import Reason, Trigger
 
 FOLDER = "watched"
 REQUESTED_BY = "trainer"
+HURRY = 2
+"""With so many times the samples that a training needs, no pause is made."""
+MILLISECOND = timedelta(milliseconds=1)
 _REWARDS = ["partition", "offset", "reward", "reward_time", "revision"]
 
 
@@ -43,6 +47,8 @@ class Note:
     counted: Mapping[str, int] = field(default_factory=dict)
     drifted: Mapping[str, int] = field(default_factory=dict)
     scheduled: int = 0
+    counted_at: int = 0
+    """When a count was last asked for, milliseconds since 1970; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,25 @@ class Cause:
     note: Note
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where an application stands between two trainings."""
+
+    buffer: Buffer | None
+    """None where all samples count."""
+    new: int
+    """Samples since a training was last asked for by count; 0 where nothing counts them."""
+    should_retrain: bool
+    """Whether the next look asks for a training, by count or time."""
+
+
 class Watcher:
     """Looks at one application. Its detector remembers rewards between looks, and can be built anew."""
 
     def __init__(self, application: Application, archive: Archive) -> None:
         self._name, self._archive = application.name, archive
         self._settings: TrainingSettings = application.settings.training
+        self._samples = Samples(archive, self._settings.counted)
         self._drift: Drift | None = None
 
     @property
@@ -78,12 +97,23 @@ class Watcher:
         ]
         return [cause for cause in causes if cause is not None]
 
+    def standing(self, now: int) -> Standing:
+        """How far it is at a time (milliseconds), which asks for nothing. Raises OSError."""
+        note, parts, most = self._read(now), self._archive.parts(self._name), self._settings.buffer
+        causes = (self._count(note, parts, now), self._due(note, now))
+        return Standing(
+            buffer=None if most is None else self._samples.newest(parts, most),
+            new=0 if self._settings.every is None else self._samples.count(_new(parts, note.counted)),
+            should_retrain=any(causes),
+        )
+
     def keep(self, cause: Cause) -> None:
         """Note that a cause was asked for. Raises OSError."""
         current = self._read(cause.trigger.requested_at)
         match cause.trigger.reason:
             case "count":
-                current = replace(current, counted=cause.note.counted)
+                note = cause.note
+                current = replace(current, counted=note.counted, counted_at=note.counted_at)
             case "schedule":
                 current = replace(current, scheduled=cause.note.scheduled)
             case _:
@@ -103,12 +133,14 @@ class Watcher:
             return note
 
     def _count(self, note: Note, parts: list[Part], now: int) -> Cause | None:
-        new = [part for part in parts if part.next > note.counted.get(str(part.partition), 0)]
-        rows = sum(part.rows for part in new)
-        if self._settings.every is None or rows < self._settings.every:
+        every, pause = self._settings.every, self._settings.pause
+        if every is None or (count := self._samples.count(_new(parts, note.counted))) < every:
             return None
-        detail = f"{rows} new rewards"
-        return self._cause("count", _mark(note.counted), now, detail, replace(note, counted=_ends(parts)))
+        if pause is not None and count < HURRY * every and now - note.counted_at < pause // MILLISECOND:
+            return None
+        what = "rewards" if self._settings.counted == "rewards" else "rewards with feedback"
+        counted = replace(note, counted=_ends(parts), counted_at=now)
+        return self._cause("count", _mark(note.counted), now, f"{count} new {what}", counted)
 
     def _due(self, note: Note, now: int) -> Cause | None:
         if self._settings.schedule is None:
@@ -156,8 +188,7 @@ class Drift:
 
     def look(self, archive: Archive, parts: list[Part]) -> str | None:
         """Take in what was archived since the last look; what has changed, in words, if anything has."""
-        new = [part for part in parts if part.next > self.seen.get(str(part.partition), 0)]
-        if not new:
+        if not (new := _new(parts, self.seen)):
             return None
         rewards = pl.concat([archive.load(part, _REWARDS) for part in new])
         self.seen |= _ends(new)
@@ -181,6 +212,10 @@ def detector(settings: DriftSettings) -> Detector:
     if settings.kind == "adwin":
         return drift.ADWIN(delta=settings.delta)  # type: ignore[no-untyped-call]
     return drift.PageHinkley(delta=settings.delta, threshold=settings.threshold)
+
+
+def _new(parts: list[Part], seen: Mapping[str, int]) -> list[Part]:
+    return [part for part in parts if part.next > seen.get(str(part.partition), 0)]
 
 
 def _ends(parts: list[Part]) -> dict[str, int]:

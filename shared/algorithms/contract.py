@@ -6,6 +6,7 @@
     APPLICATIONS    names of the applications that it is for; GENERIC: every application of YAML alone
     TABLES          table of the data → columns that it reads
     LIBRARIES       distributions whose versions the manifest keeps
+    MODELS          optional: hyper-parameters that name folders of language models
     inputs(data)    JSON Schema of what its policy needs to decide
 `train.py`, the only file that imports its library, holds `Parameters`, `summary`, `train` (see `Training`).
 A folder whose policy the decision API can serve has `serve.py` as well (see `serving.py`).

@@ -187,6 +187,10 @@ class DriftSettings(Section):
     """Page-Hinkley: sum of deviations that is an alarm."""
 
 
+#: All rewards, or those alone that interactions gave.
+Counted = Literal["rewards", "feedback"]
+
+
 class TrainingSettings(Section):
     """How the trainer service trains this application, and when it does so by itself."""
 
@@ -200,7 +204,15 @@ class TrainingSettings(Section):
     incremental: bool = False
     """Go on from the last candidate, with the rewards that it has not seen."""
     every: Annotated[int, Field(ge=1)] | None = None
-    """Train after so many new rewards."""
+    """Train after so many new samples."""
+    counted: Counted = "rewards"
+    """What a sample is."""
+    pause: Duration | None = None
+    """Least time between two requests by count, unless twice as many samples as needed are new."""
+    buffer: Annotated[int, Field(ge=1)] | None = None
+    """Only the newest so many samples are trained on, those that were trained on before among them."""
+    export: tuple[Literal["f32", "f16", "q8_0", "q5_0", "q4_0", "q3_k_m", "q4_k_m", "q5_k_m"], ...] = ()
+    """GGUF files that the trainer makes of each candidate that is a language model."""
     schedule: str | None = None
     """Train at these times, in cron's five fields, UTC."""
     drift: DriftSettings | None = None
@@ -210,6 +222,10 @@ class TrainingSettings(Section):
     def _check(self) -> "TrainingSettings":
         if self.schedule is not None and not _is_cron(self.schedule):
             raise _refuse("schedule", f"{self.schedule!r} has not cron's five fields, as in 0 1 * * 1")
+        if self.pause is not None and self.every is None:
+            raise _refuse("pause", "means nothing without every")
+        if self.buffer is not None and self.every is not None and self.buffer < self.every:
+            raise _refuse("buffer", f"{self.buffer} is below every, {self.every}")
         return self
 
 
@@ -287,6 +303,9 @@ class EvaluationSettings(Section):
     """Logged decisions without which there is no verdict."""
     limits: dict[str, Number] = {}
     """Limits of refusals that differ from the defaults, by name."""
+    bandwidth: Annotated[Number, Field(gt=0)] | None = None
+    """Of the kernel around a candidate's vector, in standard deviations of logged ones; None: the rule of
+    `shared.core.estimators.continuous`."""
 
     @model_validator(mode="after")
     def _check(self) -> "EvaluationSettings":

@@ -1,4 +1,4 @@
-"""trigger, jobs, erase: ask the trainer, and see what came of it.
+"""trigger, jobs, retraining, erase: ask the trainer, and see what came of it.
 
 Requests go through the topics, so any team's trainer may answer them.
 """
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from shared.cli.topic_log import Log
     from shared.wire.training import Trigger
 
+STANDING_S = 60.0
+"""The newest files of the archive are read."""
 ERASE_S = 600.0
 """Every file with a reward of the subject is written anew."""
 
@@ -119,6 +121,26 @@ def jobs(
                 answer(each)
 
 
+def retraining(
+    application: Annotated[str, typer.Argument(help="Name of the application.")],
+    port_base: PortBase = 8000,
+) -> None:
+    """Print how many samples are there and new, whether a training is due, and how the last one went."""
+    import httpx
+
+    from shared.cli.addresses import Addresses
+    from shared.cli.status import api_key
+
+    url = f"{Addresses(port_base).url('trainer')}/v1/retrain/{application}"
+    try:
+        reply = httpx.get(url, headers=api_key(), timeout=STANDING_S)
+    except httpx.TransportError as error:
+        fail(f"the trainer at {url}: {error}")
+    if reply.status_code != httpx.codes.OK:
+        fail(f"{reply.status_code}: {reply.text}", BAD_USAGE if reply.is_client_error else 1)
+    answer(reply.json())
+
+
 def erase(
     subject: Annotated[str, typer.Argument(help="The subject's id.")],
     application: Annotated[str | None, typer.Option(help="Only this application's rewards.")] = None,
@@ -144,5 +166,5 @@ def erase(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for command in (trigger, jobs, erase):
+    for command in (trigger, jobs, retraining, erase):
         app.command()(command)

@@ -1,59 +1,20 @@
 """Notifications against a real HTTP server: told, tried again, given up, and never in the way."""
 
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from services.deployer.notifying import WAITING, Notifier
+from services.deployer.notifying import Notifier
 from services.deployer.settings import DeployerSettings
+from shared.notifying.outbox import WAITING
 from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import DeploymentEvent
+from tests.notifying.hooks import Hooks
 
 EVENT = DeploymentEvent(
     "shop-7", "shop", 7, "rolled-back", "p1", "main", 0.1, "10 %", "reward: worse", "guard", 5, {"high": -0.1}
 )
-
-
-class Hooks:
-    """A server that notes what is posted, and answers with the statuses it is given, then 200."""
-
-    def __init__(self) -> None:
-        self.posted: list[tuple[str, dict[str, object]]] = []
-        self.statuses: list[int] = []
-        self.arrived = threading.Condition()
-        hooks = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with hooks.arrived:
-                    status = hooks.statuses.pop(0) if hooks.statuses else 200
-                    hooks.posted.append((self.path, body))
-                    hooks.arrived.notify_all()
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def wait(self, number: int) -> None:
-        """Until so many posts have come."""
-        with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.posted) >= number, 10)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
 
 
 @pytest.fixture

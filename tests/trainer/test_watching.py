@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.trainer.watching import Cause, Watcher
-from shared.applications.files import read
+from services.trainer.samples import Buffer
+from services.trainer.watching import Cause, Standing, Watcher
+from shared.applications.files import SettingsError, read
 from shared.applications.generic.application import GenericApplication
 from shared.archive.archive import Archive
-from tests.archive.records import commit, reward
+from tests.archive.records import START, commit, reward
 
 NOW = round(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp() * 1000)
 HOUR = 3_600_000
@@ -97,3 +98,71 @@ def test_one_kind_of_note_does_not_touch_another(tmp_path: Path) -> None:
     looking.keep(schedule)
     looking.keep(count)
     assert looking.look(NOW + 13 * HOUR) == []
+
+
+def told(folder: Path, partition: int, first: int, number: int, decision: int = 0) -> None:
+    """Rewards that interactions gave so many decisions from `decision` on."""
+    records = [
+        reward(decision + n, is_default=False, revision=0, decision_time=START + decision + n)
+        for n in range(number)
+    ]
+    commit(Archive(folder / "archive"), partition, first, *records)
+
+
+def again(folder: Path, partition: int, first: int, number: int) -> None:
+    """The same decisions with another reward."""
+    records = [
+        reward(n, is_default=False, revision=1, decision_time=START + n, previous_reward=1.0)
+        for n in range(number)
+    ]
+    commit(Archive(folder / "archive"), partition, first, *records)
+
+
+def test_only_feedback_counts(tmp_path: Path) -> None:
+    looking = watcher(tmp_path, "{every: 10, counted: feedback}")
+    silent = [reward(n, is_default=True, revision=0, reward_time=n) for n in range(40)]
+    commit(Archive(tmp_path / "archive"), 1, 0, *silent)
+    told(tmp_path, 2, 0, 9, 100)
+    assert looking.look(NOW) == []
+    assert looking.standing(NOW).new == 9
+    assert watcher(tmp_path, "{every: 10}").standing(NOW).new == 49
+
+
+def test_a_pause_is_kept_unless_twice_as_many_are_new(tmp_path: Path) -> None:
+    settings = "{every: 10, counted: feedback, pause: 24h}"
+    looking = watcher(tmp_path, settings)
+    told(tmp_path, 0, 0, 9)
+    again(tmp_path, 0, 9, 9)  # corrections are no samples of their own
+    assert looking.look(NOW) == []
+    told(tmp_path, 0, 18, 1, 9)
+    [first] = looking.look(NOW)
+    assert first.trigger.detail == "10 new rewards with feedback"
+    looking.keep(first)
+    told(tmp_path, 0, 19, 19, 10)
+    assert looking.look(NOW + 23 * HOUR) == watcher(tmp_path, settings).look(NOW + 23 * HOUR) == []
+    [later] = looking.look(NOW + 24 * HOUR)
+    told(tmp_path, 1, 0, 1, 29)
+    [hurried] = watcher(tmp_path, settings).look(NOW + HOUR)
+    assert (later.trigger.detail[:2], hurried.trigger.detail[:2]) == ("19", "20")
+
+
+def test_how_far_it_is_says_buffer_and_what_is_new_and_asks_for_nothing(tmp_path: Path) -> None:
+    looking = watcher(tmp_path, "{every: 10, counted: feedback, buffer: 25}")
+    assert looking.standing(NOW) == Standing(Buffer(0, 0), 0, False)
+    told(tmp_path, 0, 0, 20)
+    told(tmp_path, 1, 0, 20, 20)
+    assert looking.standing(NOW) == Standing(Buffer(25, START + 15), 40, True)
+    [cause] = looking.look(NOW)
+    assert looking.standing(NOW).should_retrain
+    looking.keep(cause)
+    assert looking.standing(NOW) == Standing(Buffer(25, START + 15), 0, False)
+    assert watcher(tmp_path, "{window: 1d}").standing(NOW) == Standing(None, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [("{pause: 1d}", "pause: means nothing"), ("{every: 10, buffer: 9}", "buffer: 9 is below every")],
+)
+def test_rules_that_contradict_themselves_are_refused(tmp_path: Path, training: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        watcher(tmp_path, training)

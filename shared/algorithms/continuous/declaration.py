@@ -40,6 +40,7 @@ PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
 APPLICATIONS = ("assistant",)
 TABLES: Mapping[str, Columns] = {"feedback": FEEDBACK}
 LIBRARIES = ppo.LIBRARIES
+MODELS = ("reward_base_model", "base_model")
 
 
 def inputs(data: Dataset) -> Mapping[str, Any]:

@@ -64,6 +64,7 @@ TABLES: Mapping[str, Columns] = {
     }
 }
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "safetensors")
+MODELS = ("base_model",)
 
 
 def inputs(data: Dataset) -> Mapping[str, Any]:

@@ -60,6 +60,7 @@ PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
 APPLICATIONS = ("assistant",)
 TABLES: Mapping[str, Columns] = {"feedback": {"query": pl.String}}
 LIBRARIES = ("torch", "transformers", "trl", "datasets", "accelerate", "safetensors")
+MODELS = ("base_model",)
 
 
 def inputs(data: Dataset) -> Mapping[str, Any]:

@@ -34,6 +34,7 @@ PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
 APPLICATIONS = ("assistant",)
 TABLES: Mapping[str, Columns] = {"preferences": PREFERENCES, "feedback": FEEDBACK}
 LIBRARIES = ("torch", "transformers", "trl", "datasets", "accelerate", "safetensors")
+MODELS = ("base_model",)
 
 
 def inputs(data: Dataset) -> Mapping[str, Any]:
