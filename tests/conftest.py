@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from shared.broker.embedded import EmbeddedBroker
-from shared.broker.node_files import HOST
-from shared.broker.ports import FIRST, LAST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
+from tests.ports import own_ports
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
     """A running single-node broker, shared by the session. Tests that kill brokers start their own."""
-    start = FIRST + 4 * (os.getpid() % ((LAST - FIRST) // 8))  # apart from test sessions beside this one
-    port = free_block(HOST, 2, start)
-    with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), port) as running:
+    with EmbeddedBroker(tmp_path_factory.mktemp("kafka"), own_ports(2)) as running:
         yield running
 
 

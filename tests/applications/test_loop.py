@@ -17,7 +17,7 @@ from shared.cli.topic_log import open_log
 from shared.wire.columns import decode_columns
 from shared.wire.schemas import schema
 from tests.applications.rewards import row, together
-from tests.cli.conftest import until
+from tests.waiting import wait_for
 
 DECISIONS = 30
 """Of each application."""
@@ -91,7 +91,7 @@ def test_five_products_are_decided_rewarded_learnt_and_audited(tmp_path: Path) -
             reply = httpx.get(f"{decisions}/v1/policies/{name}", timeout=20)
             return bool(reply.json()["rewards_learnt"] >= DECISIONS)
 
-        until(lambda: all(map(learnt, products)), 60)
+        wait_for(lambda: all(map(learnt, products)), 60)
         rewards = table(settings)
         found = audit(settings, products, journal(played))
     assert rewards == {key: reward for name in products for key, reward in local(name, played[name]).items()}

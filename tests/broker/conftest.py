@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shared.broker.embedded import EmbeddedBroker
-from shared.broker.node_files import HOST
-from shared.broker.ports import FIRST, LAST, free_block
+from tests.ports import own_ports
 
 
 @pytest.fixture
 def free_port() -> int:
     """The first of eight free ports in a row."""
-    return free_block(HOST, 8, (FIRST + LAST) // 2 + 8 * (os.getpid() % ((LAST - FIRST) // 32)))
+    return own_ports(8)
 
 
 @pytest.fixture

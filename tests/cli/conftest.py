@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from shared.cli.running import free_base
+from shared.cli.addresses import BLOCK
+from tests.ports import own_ports
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -16,7 +16,7 @@ Start = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def port_base() -> int:
     """A base whose ports are free, apart from those of tests that run beside this one."""
-    return free_base()
+    return own_ports(BLOCK)
 
 
 @pytest.fixture
@@ -34,12 +34,3 @@ def start() -> Iterator[Start]:
     for process in running:
         process.kill()
         process.communicate()
-
-
-def until(condition: Callable[[], Any], limit_s: float = 20.0) -> Any:
-    """What `condition` returns once it is true; fails after `limit_s`."""
-    deadline = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-    return found

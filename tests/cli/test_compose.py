@@ -16,7 +16,8 @@ from shared.broker.embedded import EmbeddedBroker
 from shared.cli.plan import SERVICES
 from shared.cli.supervisor import not_ready
 from tests.cli.compose import ROOT, Unset, compose
-from tests.cli.conftest import Start, until
+from tests.cli.conftest import Start
+from tests.waiting import wait_for
 
 KEY = "a-long-secret"
 DOCUMENT = compose({"STREAMWHEEL_API_KEYS": KEY})
@@ -118,7 +119,7 @@ def test_every_service_starts_with_the_command_and_environment_that_the_file_nam
     for name, process in started.items():
         (python, *_), environment = local[name]
         url = f"http://127.0.0.1:{environment['STREAMWHEEL_PORT']}"
-        until(lambda: process.poll() is not None or not_ready(url) is None, 90)  # noqa: B023
+        wait_for(lambda: process.poll() is not None or not_ready(url) is None, 90)  # noqa: B023
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert httpx.get(f"{url}/metrics").status_code == 401
         assert httpx.get(f"{url}/metrics", headers={"X-API-Key": KEY}).status_code == 200

@@ -22,7 +22,7 @@ from shared.cli.demo.examples import optdigits
 from shared.cli.plan import BROKER, SERVICES
 from shared.cli.running import running
 from shared.cli.state import StateFolder
-from tests.cli.conftest import until
+from tests.waiting import wait_for
 
 ROUNDS = -(-20 // (1 + len(SERVICES)))
 """Each process is killed so often: 20 kills in all, or a few more."""
@@ -63,12 +63,12 @@ def test_nothing_is_lost_or_counted_twice_over_twenty_kills(tmp_path: Path) -> N
             return await killing
 
         assert asyncio.run(play()) >= 20
-        after = until(lambda: (seen := status(tmp_path))["ready"] and seen)
+        after = wait_for(lambda: (seen := status(tmp_path))["ready"] and seen)
         restarts = {each["process"]: each["restarts"] for each in after["processes"]}
         found = audit(settings, {"optdigits": application}, run.journal)
         again = replay(settings, application)
         os.kill(after["supervisor"], signal.SIGKILL)
-        until(lambda: not StateFolder(tmp_path).recorded())
+        wait_for(lambda: not StateFolder(tmp_path).recorded())
     assert found.verdicts == dict.fromkeys(INVARIANTS, "holds")
     assert len(run.journal.decisions.acknowledged) == found.figures["rewards"]
     assert all(restarts[name] >= ROUNDS for name in (BROKER, *SERVICES)), restarts

@@ -20,7 +20,8 @@ from shared.cli.children import Child, Spec
 from shared.cli.plan import SERVICES as STARTED
 from shared.cli.plan import check_ports, plan
 from shared.cli.state import StateFolder
-from tests.cli.conftest import Start, until
+from tests.cli.conftest import Start
+from tests.waiting import wait_for
 
 
 def streamwheel(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,7 @@ def test_a_killed_process_comes_back(loop: tuple[subprocess.Popen[str], Path]) -
     _, state = loop
     before = seen(state)["collector"]["pid"]
     os.kill(before, signal.SIGKILL)
-    found = until(lambda: (each := seen(state)["collector"])["ready"] and each["restarts"] and each)
+    found = wait_for(lambda: (each := seen(state)["collector"])["ready"] and each["restarts"] and each)
     assert found["pid"] != before
     assert found["restarts"] == 1
 
@@ -92,7 +93,7 @@ def test_no_process_outlives_a_killed_supervisor(loop: tuple[subprocess.Popen[st
     pids = [seen(state)[name]["pid"] for name in SERVICES]
     supervisor.kill()
     supervisor.wait(10)
-    until(lambda: not any(_runs(pid) for pid in pids))
+    wait_for(lambda: not any(_runs(pid) for pid in pids))
     assert seen(state)["loop"]["supervisor"] is None
 
 
@@ -202,7 +203,7 @@ def test_a_process_that_dies_again_and_again_waits_longer_each_time(tmp_path: Pa
     child.start()
     pauses: list[float] = []
     for _ in range(7):
-        assert until(lambda: child.ended() is not None)
+        assert wait_for(lambda: child.ended() is not None)
         assert not child.revive()
         before = now
         while not child.revive():
@@ -212,7 +213,7 @@ def test_a_process_that_dies_again_and_again_waits_longer_each_time(tmp_path: Pa
     assert pauses[0] < 1
     assert pauses[-1] == pytest.approx(children.LONGEST_DELAY_S, abs=0.13)
     now += children.STEADY_S
-    assert until(lambda: child.ended() is not None)
+    assert wait_for(lambda: child.ended() is not None)
     now += children.FIRST_DELAY_S
     assert child.revive()
     assert child.stop()

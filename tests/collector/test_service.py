@@ -3,11 +3,11 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,36 +23,24 @@ from shared.telemetry.tracing import from_headers
 from shared.wire.codec import decode
 from shared.wire.schemas import schema
 from tests.collector.events import decision, interaction, now_ms
+from tests.ports import own_ports
+from tests.processes import ServiceProcess, is_ready
+from tests.waiting import LIMIT, until
 
 PARTITIONS = 4
-#: Seconds that anything here is waited for.
-LIMIT = 30
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-async def until_ready(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(LIMIT):
-        while True:
-            try:
-                if (await http.get("/readyz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
-async def serving(broker: BrokerSettings, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    broker: BrokerSettings, ready: bool = True, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     with listen("127.0.0.1", 0) as found:
         server = EmbeddedServer(build(CollectorSettings(**settings), broker))
         task = asyncio.create_task(server.serve([found]))
         base = f"http://127.0.0.1:{found.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=base, timeout=LIMIT) as http:
+            if ready:
+                await until(lambda: is_ready(http))
             yield http
         server.should_exit = True
         await task
@@ -80,7 +68,6 @@ async def test_what_is_accepted_is_in_the_log_where_its_key_belongs(topics: Brok
     span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     sent = {f"i-{i}": f"d-{i % 50}" for i in range(200)}
     async with serving(topics) as http:
-        await until_ready(http)
         items = [interaction(interaction_id=i, decision_id=d) for i, d in sent.items()]
         batches = [items[at : at + 20] for at in range(0, 200, 20)]
         replies = await asyncio.gather(
@@ -111,7 +98,6 @@ async def test_what_is_accepted_is_in_the_log_where_its_key_belongs(topics: Brok
 
 async def test_sending_again_writes_the_same_bytes(topics: BrokerSettings) -> None:
     async with serving(topics) as http:
-        await until_ready(http)
         for _ in range(2):
             reply = await http.post(
                 "/v1/interactions", json={"interactions": [interaction(attributes={"a": 1})]}
@@ -123,7 +109,6 @@ async def test_sending_again_writes_the_same_bytes(topics: BrokerSettings) -> No
 
 async def test_what_is_refused_is_not_in_the_log(topics: BrokerSettings) -> None:
     async with serving(topics, body_limit=10_000, buffer_bytes=5_000) as http:
-        await until_ready(http)
         bodies: list[tuple[int, Any]] = [
             (422, {"interactions": [interaction(), interaction(type="$activation")]}),
             (413, {"interactions": [interaction()] * 500}),
@@ -140,8 +125,8 @@ async def test_what_is_refused_is_not_in_the_log(topics: BrokerSettings) -> None
 
 
 async def test_without_kafka_it_lives_is_not_ready_and_says_503_within_its_limit() -> None:
-    away = BrokerSettings(broker=f"127.0.0.1:{free_port()}")
-    async with serving(away, kafka_limit="500ms") as http:
+    away = BrokerSettings(broker=f"127.0.0.1:{own_ports()}")
+    async with serving(away, ready=False, kafka_limit="500ms") as http:
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
         async with asyncio.timeout(5):
@@ -152,29 +137,15 @@ async def test_without_kafka_it_lives_is_not_ready_and_says_503_within_its_limit
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 async def test_as_a_process_it_serves_and_ends_in_order(
-    topics: BrokerSettings, ending: signal.Signals
+    topics: BrokerSettings, tmp_path: Path, ending: signal.Signals
 ) -> None:
-    port = free_port()
-    environment = {
-        **os.environ,
-        "STREAMWHEEL_BROKER": topics.broker,
-        "STREAMWHEEL_TOPIC_PREFIX": topics.topic_prefix,
-        "STREAMWHEEL_PORT": str(port),
-    }
-    process = subprocess.Popen([sys.executable, "-m", "services.collector"], env=environment)
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT) as http:
-            await until_ready(http)
-            reply = await http.post("/v1/interactions", json={"interactions": [interaction()]})
-            assert reply.status_code == 202
-            assert (
-                'streamwheel_records_out_total{topic="interactions"} 1.0' in (await http.get("/metrics")).text
-            )
-        process.send_signal(ending)
-        assert await asyncio.to_thread(process.wait, LIMIT) == 0
-    finally:
-        process.kill()
-        process.wait()
+    process = ServiceProcess("services.collector", topics, tmp_path / "log")
+    async with process.running() as (_, http):
+        reply = await http.post("/v1/interactions", json={"interactions": [interaction()]})
+        assert reply.status_code == 202
+        assert 'streamwheel_records_out_total{topic="interactions"} 1.0' in (await http.get("/metrics")).text
+        process.signal(ending)
+        assert await process.ended() == 0
     assert len(await read(topics, "interactions")) == 1
 
 

@@ -1,12 +1,9 @@
 """The deployer as a process, the evaluator and the decision API that it talks to, and what they write."""
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -20,8 +17,6 @@ from shared.algorithms import artefacts
 from shared.algorithms.manifest import Manifest
 from shared.applications.contract import Application
 from shared.applications.registry import load
-from shared.broker.node_files import HOST
-from shared.broker.ports import LAST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.core.rollout.assignment import is_canary
 from shared.wire.rollouts import (
@@ -34,11 +29,10 @@ from shared.wire.rollouts import (
 )
 from tests.broker.reading import read_all
 from tests.online_bandit.rewards import raw, reward
-from tests.trainer.processes import until
+from tests.processes import ServiceProcess
+from tests.waiting import LIMIT, until
 
-_PORTS = count(LAST - 9000 + os.getpid() % 1900)
 KEY = b"an assignment key"
-LIMIT = 60.0
 SHOP = """
 application: shop
 features: [{name: age, type: numeric}]
@@ -239,77 +233,23 @@ async def serving(product: Product) -> AsyncIterator[Product]:
             await task
 
 
-class DeployerProcess:
+class DeployerProcess(ServiceProcess):
     """A deployer that can be killed."""
 
     def __init__(self, broker: BrokerSettings, folder: Path, **environment: str) -> None:
-        self.log = folder / "deployer.log"
-        self.port = free_block(HOST, 1, next(_PORTS))
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMWHEEL_")},
-            "STREAMWHEEL_BROKER": broker.broker,
-            "STREAMWHEEL_TOPIC_PREFIX": broker.topic_prefix,
-            "STREAMWHEEL_PORT": str(self.port),
+        given = {
             "STREAMWHEEL_APPLICATIONS": str(folder / "applications"),
             "STREAMWHEEL_INSTANCE": "deployer-1",
             "OLLAMA_HOST": "",
-            **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start it without waiting for it."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.deployer"],
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    async def ready(self, http: httpx.AsyncClient) -> bool:
-        """Whether it says so; fails with its log if it has ended."""
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
-        try:
-            return (await http.get("/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    async def stop(self) -> int:
-        """End it politely; its exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        code = await asyncio.to_thread(self._process.wait, LIMIT)
-        self._process = None
-        return code
+        super().__init__("services.deployer", broker, folder / "deployer.log", **given | environment)
 
 
-@asynccontextmanager
-async def deploying(
+def deploying(
     broker: BrokerSettings, folder: Path, **environment: str
-) -> AsyncIterator[tuple[DeployerProcess, httpx.AsyncClient]]:
-    """A deployer that leads, while the context is open."""
-    process = DeployerProcess(broker, folder, **environment)
-    process.start()
-    try:
-        async with httpx.AsyncClient(base_url=process.url, timeout=LIMIT) as http:
-            await until(lambda: process.ready(http))
-            yield process, http
-    finally:
-        process.kill()
+) -> AbstractAsyncContextManager[tuple[DeployerProcess, httpx.AsyncClient]]:
+    """A deployer that leads, and a client of it, while the context is open."""
+    return DeployerProcess(broker, folder, **environment).running()
 
 
 def stages(events: Sequence[DeploymentEvent], policy: str) -> list[tuple[str, float]]:

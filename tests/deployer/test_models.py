@@ -1,8 +1,7 @@
 """Language models follow their rollouts on an Ollama server, whatever was there before."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.deployer.processes import (
     stages,
     submit,
 )
+from tests.waiting import wait_for
 
 
 def language(folder: Path, seed: int) -> artefacts.Artefact:
@@ -36,13 +36,6 @@ def language(folder: Path, seed: int) -> artefacts.Artefact:
 
 def entry(made: artefacts.Artefact) -> Entry:
     return Entry(Deployed(made.id, "dpo", str(made.folder)), "e", "pass", 9, submitted=True)
-
-
-def until(condition: Callable[[], object]) -> None:
-    ends = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -77,21 +70,21 @@ def test_a_canary_is_made_and_warm_then_has_the_alias_and_what_is_over_goes(
     first, second = language(tmp_path, 11), language(tmp_path, 12)
     assert models.problem(first.id) == "its model is not ready yet"
     models.want({"shop": rolling(first, policy=first.id)})
-    until(lambda: models.problem(first.id) is None)
+    wait_for(lambda: models.problem(first.id) is None)
     assert set(state.models) == {model_name("shop", first.id)}
     assert state.loaded == [model_name("shop", first.id)]
 
     models.want({"shop": rolling(first, stable=first.id)})
-    until(lambda: alias("shop") in state.models)
+    wait_for(lambda: alias("shop") in state.models)
     both = rolling(first, second, stable=first.id, policy=second.id)
     models.want({"shop": both})
-    until(lambda: models.problem(second.id) is None)
+    wait_for(lambda: models.problem(second.id) is None)
     assert state.models[alias("shop")] == state.models[model_name("shop", first.id)]
 
     models.stop()  # another process takes over, and compares what it finds
     other = started(address)
     other.want({"shop": replace(both, state=replace(both.state, stable=second.id, rollout=None))})
-    until(lambda: set(state.models) == {model_name("shop", second.id), alias("shop")})
+    wait_for(lambda: set(state.models) == {model_name("shop", second.id), alias("shop")})
     other.stop()
     assert state.models[alias("shop")] == state.models[model_name("shop", second.id)]
 
@@ -102,13 +95,13 @@ def test_what_cannot_be_made_says_why_and_is_tried_again(
     monkeypatch.setattr("services.deployer.models.RETRY_S", 0.01)
     broken = language(tmp_path, 22)
     models.want({"shop": rolling(broken, policy=broken.id)})
-    until(lambda: "exporting failed: the base model is missing" in (models.problem(broken.id) or ""))
+    wait_for(lambda: "exporting failed: the base model is missing" in (models.problem(broken.id) or ""))
 
 
 def test_other_policies_are_ready_at_once(models: Models, server: tuple[str, Served], tmp_path: Path) -> None:
     plain = artefact(tmp_path, 1)
     models.want({"shop": rolling(plain, policy=plain.id)})
-    until(lambda: models.problem(plain.id) is None)
+    wait_for(lambda: models.problem(plain.id) is None)
     assert server[1].models == {}
 
 

@@ -31,7 +31,7 @@ from tests.deployer.processes import (
     stages,
     submit,
 )
-from tests.trainer.processes import until
+from tests.waiting import until
 
 SHARES = [0.0, 0.1, 0.5, 1.0, 1.0]
 WHOLE = [

@@ -16,7 +16,7 @@ from shared.core.estimators.calibration import standard_error
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 from tests.broker.reading import read_all
-from tests.evaluator.processes import EvaluatorProcess, evaluating, evaluations, judged, put, until
+from tests.evaluator.processes import EvaluatorProcess, evaluating, evaluations, judged, put
 from tests.evaluator.world import (
     applications,
     artefact,
@@ -27,6 +27,7 @@ from tests.evaluator.world import (
     policy,
     records,
 )
+from tests.waiting import until
 
 
 async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettings, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from shared.broker.settings import BrokerSettings
 from shared.wire.rollouts import Deployed, Deployment, Evaluation
 from tests.evaluator.oracle import Expected, expected, rewards
-from tests.evaluator.processes import evaluating, evaluations, judged, put, until
+from tests.evaluator.processes import evaluating, evaluations, judged, put
 from tests.evaluator.world import applications, artefact, candidate, give, now_ms, policy, records
+from tests.waiting import until
 
 SAYS_ALL = {"STREAMWHEEL_SHADOW_EVERY": "0s", "STREAMWHEEL_SNAPSHOT_EVERY": "0s"}
 

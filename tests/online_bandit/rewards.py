@@ -1,14 +1,9 @@
 """Rewards to learn from, and the learner as a process."""
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +12,18 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.applications.contract import Application
 from shared.applications.policies import new_learner, policy_name
-from shared.broker.node_files import HOST
-from shared.broker.ports import LAST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.core.features.maps import feature_map
 from shared.core.policies.learner import Learner
 from shared.wire.codec import decode, encode
 from shared.wire.policy_replicas import Replicas
 from shared.wire.schemas import schema
-from tests.online_bandit.processes import until
+from tests.processes import ServiceProcess
+from tests.waiting import until
 
 PARTITIONS = 4
 DECIDED = 1_700_000_000_000
 Raw = bytes | None
-_PORTS = count(LAST - 5000 + os.getpid() % 1900)
 
 
 def reward(application: Application, random: np.random.Generator, /, **changes: Any) -> dict[str, Any]:
@@ -192,57 +185,12 @@ async def learnt(broker: BrokerSettings, offsets: Sequence[int], *applications: 
     return found[0]
 
 
-class LearnerProcess:
+class LearnerProcess(ServiceProcess):
     """A learner that can be killed."""
 
     def __init__(self, broker: BrokerSettings, applications: Path, log: Path, **environment: str) -> None:
-        self.log = log
-        self.port = free_block(HOST, 1, next(_PORTS))
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMWHEEL_")},
-            "STREAMWHEEL_BROKER": broker.broker,
-            "STREAMWHEEL_TOPIC_PREFIX": broker.topic_prefix,
-            "STREAMWHEEL_PORT": str(self.port),
-            "STREAMWHEEL_APPLICATIONS": str(applications),
-            **environment,
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start it without waiting for it."""
-        command = [sys.executable, "-m", "services.online_bandit.learner"]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=subprocess.STDOUT
-            )
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    async def ended(self, limit: float = 30) -> int:
-        """Its exit status, once it has ended by itself."""
-        process = self._process
-        assert process is not None
-        async with asyncio.timeout(limit):
-            while process.poll() is None:
-                await asyncio.sleep(0.05)
-        self._process = None
-        return process.returncode
-
-    async def stop(self) -> int:
-        """End it politely; its exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        return await self.ended()
+        given = {"STREAMWHEEL_APPLICATIONS": str(applications)}
+        super().__init__("services.online_bandit.learner", broker, log, **given | environment)
 
 
 @asynccontextmanager

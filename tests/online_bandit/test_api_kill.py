@@ -1,7 +1,6 @@
 """The kill switch: at once, without Kafka, and over restarts."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import pytest
 
 from shared.broker.embedded import EmbeddedBroker
 from shared.broker.node_files import HOST
-from shared.broker.ports import FIRST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
 from tests.online_bandit.candidates import KEY, deploy, deployed, deployment, shop_candidate
-from tests.online_bandit.processes import read_topic, running, until
+from tests.online_bandit.processes import read_topic, running
 from tests.online_bandit.shop import request, write_applications
+from tests.ports import own_ports
+from tests.waiting import until
 
 WHY = {"reason": "complaints", "by": "ann"}
 SWITCH = "/v1/kill/shop"
@@ -25,7 +25,7 @@ SWITCH = "/v1/kill/shop"
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     """A broker of this test's own, to be killed."""
-    with EmbeddedBroker(tmp_path / "kafka", free_block(HOST, 2, FIRST + 6000 + os.getpid() % 2000)) as broker:
+    with EmbeddedBroker(tmp_path / "kafka", own_ports(2)) as broker:
         yield broker
 
 
@@ -68,7 +68,7 @@ async def test_the_switch_works_at_once_without_kafka_and_is_told_to_the_log_lat
             assert described["deployment"]["sequence"] == 5
             assert 'streamwheel_killed{application="shop"} 1.0' in (await http.get("/metrics")).text
         api.kill()
-        await api.start()
+        await api.begin()
         async with httpx.AsyncClient(base_url=api.url, timeout=30) as http:
             assert (await decide(http))["policy"]["version"] == 0
             assert await _killed(http)
@@ -78,8 +78,8 @@ async def test_the_switch_works_at_once_without_kafka_and_is_told_to_the_log_lat
             assert (revived.status_code, revived.json()["was_killed"]) == (200, True)
             assert (await http.delete(SWITCH)).json()["was_killed"] is False
             assert {(await decide(http, n))["policy"]["name"] for n in range(20)} == {stable.id, canary.id}
-            assert api.stop() == 0
-        await api.start()
+            assert await api.stop() == 0
+        await api.begin()
         async with httpx.AsyncClient(base_url=api.url, timeout=30) as http:
             assert not await _killed(http)
     found = {record["event_id"]: record for record in await events(settings)}
@@ -103,7 +103,7 @@ async def test_the_switch_needs_a_key_where_there_are_keys_and_refuses_what_it_d
     tmp_path: Path,
 ) -> None:
     write_applications(tmp_path / "applications")
-    nowhere = BrokerSettings(broker=f"{HOST}:{free_block(HOST, 1, FIRST + 9700)}")
+    nowhere = BrokerSettings(broker=f"{HOST}:{own_ports()}")
     async with (
         running(nowhere, tmp_path, STREAMWHEEL_API_KEYS="right") as api,
         httpx.AsyncClient(base_url=api.url, timeout=30) as http,

@@ -8,8 +8,9 @@ import httpx
 import yaml
 
 from shared.broker.settings import BrokerSettings
-from tests.online_bandit.processes import publish_updates, running, until
+from tests.online_bandit.processes import publish_updates, running
 from tests.online_bandit.shop import large, large_settings, request, snapshots, taught, write_applications
+from tests.waiting import until
 
 ACTIONS, FEATURES = 100, 200
 

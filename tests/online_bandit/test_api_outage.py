@@ -1,7 +1,6 @@
 """Decisions go on while Kafka is dead, over restarts of the API too, and all are in the log afterwards."""
 
 import asyncio
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
@@ -13,12 +12,13 @@ import pytest
 from shared.applications.registry import load
 from shared.broker.embedded import EmbeddedBroker
 from shared.broker.node_files import HOST
-from shared.broker.ports import FIRST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
 from shared.core.verify import problems
-from tests.online_bandit.processes import publish_updates, read_topic, running, until
+from tests.online_bandit.processes import publish_updates, read_topic, running
 from tests.online_bandit.shop import request, snapshots, taught, write_applications
+from tests.ports import own_ports
+from tests.waiting import until
 
 LIMIT_S = 2.0
 
@@ -26,7 +26,7 @@ LIMIT_S = 2.0
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     """A broker of this test's own, to be killed."""
-    with EmbeddedBroker(tmp_path / "kafka", free_block(HOST, 2, FIRST + 5000 + os.getpid() % 2000)) as broker:
+    with EmbeddedBroker(tmp_path / "kafka", own_ports(2)) as broker:
         yield broker
 
 
@@ -66,12 +66,12 @@ async def test_decisions_outlive_kafka_and_the_api_and_reach_the_log(
             activation = await http.post("/v1/decisions/d-7/activation", json={"application": "shop"})
             assert activation.status_code == 200
             assert await metric(http, "streamwheel_spool_records") == 341
-        assert api.stop() == 0
-        await api.start()
+        assert await api.stop() == 0
+        await api.begin()
         async with httpx.AsyncClient(base_url=api.url, timeout=30) as http:
             replies += [await decide(http) for _ in range(20)]
             api.kill()
-            await api.start()
+            await api.begin()
             replies += [await decide(http, decision_id="again")]
             mortal.restart()
             await until(lambda: _empty(http), limit=60)
@@ -97,7 +97,7 @@ async def _empty(http: httpx.AsyncClient) -> bool:
 
 async def test_a_full_spool_refuses_and_says_when_to_try_again(tmp_path: Path) -> None:
     write_applications(tmp_path / "applications")
-    nowhere = BrokerSettings(broker=f"{HOST}:{free_block(HOST, 1, FIRST + 9000)}")
+    nowhere = BrokerSettings(broker=f"{HOST}:{own_ports()}")
     async with (
         running(nowhere, tmp_path, STREAMWHEEL_SPOOL_BYTES="2000") as api,
         httpx.AsyncClient(base_url=api.url, timeout=30) as http,

@@ -18,14 +18,15 @@ from shared.algorithms.serving import DiscretePolicy, load_policy
 from shared.applications.policies import policy_name
 from shared.applications.registry import load
 from shared.broker.node_files import HOST
-from shared.broker.ports import FIRST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.core.rollout.assignment import is_canary
 from shared.core.verify import problems
 from shared.wire.rollouts import Deployed
 from tests.online_bandit.candidates import KEY, deploy, deployed, deployment, shop_candidate, write
-from tests.online_bandit.processes import Api, read_topic, running, until
+from tests.online_bandit.processes import Api, read_topic, running
 from tests.online_bandit.shop import request, write_applications
+from tests.ports import own_ports
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +243,8 @@ async def test_deployments_hold_over_a_restart_without_kafka(
         httpx.AsyncClient(base_url=api.url, timeout=30) as http,
     ):
         before = await decide_all(http)
-        assert api.stop() == 0
-    nowhere = BrokerSettings(broker=f"{HOST}:{free_block(HOST, 1, FIRST + 9500)}")
+        assert await api.stop() == 0
+    nowhere = BrokerSettings(broker=f"{HOST}:{own_ports()}")
     async with (
         running(nowhere, folder, STREAMWHEEL_ASSIGNMENT_KEY=KEY) as api,
         httpx.AsyncClient(base_url=api.url, timeout=30) as http,

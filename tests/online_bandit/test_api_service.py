@@ -18,8 +18,9 @@ from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
 from shared.core.verify import problems
 from shared.wire.policy_updates import progress_record
-from tests.online_bandit.processes import Api, publish_updates, read_topic, running, until
+from tests.online_bandit.processes import Api, publish_updates, read_topic, running
 from tests.online_bandit.shop import ACTIONS, ranked, request, snapshots, taught, teach, write_applications
+from tests.waiting import until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -198,7 +199,7 @@ async def test_keys_are_asked_of_everything_but_the_probes(topics: BrokerSetting
             keyed = await http.post("/v1/decisions", json=request(), headers={"X-API-Key": "two"})
             assert keyed.status_code == 200
             assert (await http.get("/metrics")).status_code == 401
-        assert api.stop() == 0
+        assert await api.stop() == 0
 
 
 async def test_policies_are_swapped_while_requests_run_and_versions_only_grow(
@@ -261,7 +262,7 @@ async def test_versions_are_those_of_the_log_after_a_restart(topics: BrokerSetti
         async with running(topics, folder) as api, httpx.AsyncClient(base_url=api.url) as http:
             reply = (await http.post("/v1/decisions", json=request())).json()
             assert reply["policy"]["version"] == 577
-            assert api.stop() == 0
+            assert await api.stop() == 0
     assert read_segment(folder / "state" / "policies.cache")[0]
 
 
@@ -286,7 +287,7 @@ async def test_without_topics_it_serves_what_it_knows_and_finds_them_once_they_a
 ) -> None:
     shop = load([folder / "applications"])["shop"]
     api = Api(names, folder)
-    api.launch()
+    api.start()
     try:
         async with httpx.AsyncClient(base_url=api.url, timeout=30) as http:
             await until(lambda: _answers(http), limit=60)
@@ -296,7 +297,7 @@ async def test_without_topics_it_serves_what_it_knows_and_finds_them_once_they_a
             await publish_updates(names, snapshots(shop, [taught(shop, 500)]))
             await until(lambda: _served(http, 500), limit=60)
             await until(lambda: _logged(names, 1), limit=60)
-        assert api.stop() == 0
+        assert await api.stop() == 0
     finally:
         api.kill()
 

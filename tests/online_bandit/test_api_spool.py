@@ -1,7 +1,7 @@
 """What the spool has answered for is on disk, in order, and reaches Kafka once Kafka is back."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from services.online_bandit.api.segments import Record
 from services.online_bandit.api.spool import Spool, SpoolFull
 from shared.broker.producers import BufferFull, Unavailable
 from shared.telemetry.metrics import Metrics
+from tests.waiting import until
 
 LIMIT = 1 << 20
 
@@ -54,12 +55,6 @@ async def drained(spool: Spool) -> list[Record]:
 
     await spool.drain(take)
     return found
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_records_come_back_in_order_and_then_nothing_is_left(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from shared.core.verify import problems
 from tests.algorithms.tiny.cql import SOURCE
 from tests.algorithms.training import silent, tiny, trained
 from tests.online_bandit.candidates import NOW, deploy, deployed, deployment
-from tests.online_bandit.processes import read_topic, running, until
+from tests.online_bandit.processes import read_topic, running
 from tests.online_bandit.rewards import raw, reward
 from tests.online_bandit.shop import write_applications
+from tests.waiting import until
 
 PARITY = 1e-5
 """How far the API may be from the trainer's own outputs."""

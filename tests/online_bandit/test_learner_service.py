@@ -16,7 +16,6 @@ from shared.broker.dead_letters import origin
 from shared.broker.settings import BrokerSettings
 from shared.broker.transactions import PartitionWriter
 from shared.wire.policy_replicas import Replica, Replicas
-from tests.online_bandit.processes import until
 from tests.online_bandit.rewards import (
     PARTITIONS,
     Raw,
@@ -32,6 +31,7 @@ from tests.online_bandit.rewards import (
     updates,
 )
 from tests.online_bandit.shop import SHOP, large, large_settings, write_applications
+from tests.waiting import until
 
 #: Replaces SHOP's policy by another: the same features and actions, another hyper-parameter.
 OTHER_SHOP = SHOP.replace("kind: squarecb", "kind: linucb, alpha: 0.7")

@@ -1,13 +1,9 @@
 """The trainer as a process, what it reads, and what it writes."""
 
-import asyncio
-import os
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from itertools import count
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +13,19 @@ from aiokafka import AIOKafkaProducer
 
 from shared.applications.contract import Application
 from shared.applications.registry import load
-from shared.broker.node_files import HOST
-from shared.broker.ports import LAST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.wire.training import Candidate, Trigger, read_candidate
 from tests.broker.reading import read_all
 from tests.online_bandit.rewards import append, raw, reward
+from tests.processes import ServiceProcess
+from tests.waiting import LIMIT, until
 
-_PORTS = count(LAST - 7000 + os.getpid() % 1900)
 SHOP = """
 application: shop
 features: [{name: age, type: numeric}, {name: basket, type: numeric}]
 actions: [banner, list]
 """
 FAKE = f"{sys.executable} -m tests.trainer.fake_training"
-LIMIT = 60.0
 
 
 def applications(folder: Path, *more: str) -> dict[str, Application]:
@@ -95,87 +89,27 @@ async def answers(broker: BrokerSettings, number: int, limit: float = LIMIT) -> 
     return found
 
 
-async def until(condition: Callable[[], Awaitable[Any]], limit: float = LIMIT) -> None:
-    """Return once the condition holds; TimeoutError after `limit` seconds."""
-    async with asyncio.timeout(limit):
-        while not await condition():
-            await asyncio.sleep(0.05)
-
-
-class TrainerProcess:
+class TrainerProcess(ServiceProcess):
     """A trainer that can be killed."""
 
     def __init__(self, broker: BrokerSettings, folder: Path, **environment: str) -> None:
-        self.log, self.state = folder / "trainer.log", folder / "state"
-        self.port = free_block(HOST, 1, next(_PORTS))
-        self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMWHEEL_")},
-            "STREAMWHEEL_BROKER": broker.broker,
-            "STREAMWHEEL_TOPIC_PREFIX": broker.topic_prefix,
-            "STREAMWHEEL_PORT": str(self.port),
+        self.state = folder / "state"
+        given = {
             "STREAMWHEEL_APPLICATIONS": str(folder / "applications"),
             "STREAMWHEEL_STATE": str(self.state),
             "STREAMWHEEL_INSTANCE": "trainer-1",
             "STREAMWHEEL_BACKOFF": "50ms",
             "STREAMWHEEL_PROGRESS_EVERY": "0s",
             "FAKE_TRAINING": str(folder),
-            **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start it without waiting for it."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.trainer"],
-                env=self._environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    async def ready(self, http: httpx.AsyncClient) -> bool:
-        """Whether it says so; fails with its log if it has ended."""
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
-        try:
-            return (await http.get("/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    async def stop(self) -> int:
-        """End it politely; its exit status."""
-        assert self._process is not None
-        self._process.terminate()
-        code = await asyncio.to_thread(self._process.wait, LIMIT)
-        self._process = None
-        return code
+        super().__init__("services.trainer", broker, folder / "trainer.log", **given | environment)
 
 
-@asynccontextmanager
-async def training(
+def training(
     broker: BrokerSettings, folder: Path, **environment: str
-) -> AsyncIterator[tuple[TrainerProcess, httpx.AsyncClient]]:
-    """A trainer that is ready, while the context is open."""
-    process = TrainerProcess(broker, folder, **environment)
-    process.start()
-    try:
-        async with httpx.AsyncClient(base_url=process.url, timeout=LIMIT) as http:
-            await until(lambda: process.ready(http))
-            yield process, http
-    finally:
-        process.kill()
+) -> AbstractAsyncContextManager[tuple[TrainerProcess, httpx.AsyncClient]]:
+    """A trainer that is ready, and a client of it, while the context is open."""
+    return TrainerProcess(broker, folder, **environment).running()
 
 
 def behave(folder: Path, application: str, *words: str) -> None:

@@ -33,8 +33,8 @@ from tests.trainer.processes import (
     give_rewards,
     request,
     training,
-    until,
 )
+from tests.waiting import until
 
 
 async def test_a_request_becomes_a_candidate_whose_artefact_and_data_can_be_verified(
