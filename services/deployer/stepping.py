@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from services.deployer.book import Book, Entry, Watch, document
+from shared.core.rollout.assignment import rollout_id
 from shared.core.rollout.facts import Event, Outcome, Submit
 from shared.core.rollout.machine import step
 from shared.core.rollout.settings import RolloutSettings
@@ -166,7 +167,7 @@ def _watch(book: Book, after: Book, started: int | None, now: int, rules: Rules)
         kept = before.record if before.stable == after.state.stable else ()
         salt = before.salt
     else:
-        salt, kept = f"{book.application}-{started}", ()
+        salt, kept = rollout_id(book.application, started or 0), ()
     return Watch(salt, rollout.policy, after.state.stable, rollout.stage, now, rules.ends(), record=kept)
 
 

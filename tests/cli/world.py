@@ -21,6 +21,8 @@ from shared.wire.policy_updates import Source, snapshot_records
 from shared.wire.schemas import schema
 
 PARTITIONS = 2
+SINGLE = ("policy-updates", "candidates", "evaluations", "deployments", "deployment-events")
+"""Topics of one partition."""
 DAY = 86_400_000
 START = 20_000 * DAY
 SECOND = 1_000
@@ -70,7 +72,7 @@ class World:
         self.application: Application = load()["optdigits"]
         names = ("decisions", "interactions", "rewards", "dead-letters")
         self.log = MemoryLog(
-            {name: [[] for _ in range(PARTITIONS)] for name in names} | {"policy-updates": [[]]}
+            {name: [[] for _ in range(PARTITIONS)] for name in names} | {name: [[]] for name in SINGLE}
         )
         self.positions: dict[tuple[str, int], int] = {}
         self.ids = [f"decision-{number}" for number in range(40)]
@@ -105,8 +107,7 @@ class World:
     def decide(self, decision_id: str, time: int, **fields: Any) -> None:
         """Log a decision of the application's policy at version 0."""
         policy, actions = policy_name(self.application), self.application.actions
-        probabilities = np.linspace(1, 2, len(actions))
-        probabilities /= probabilities.sum()
+        probabilities = np.full(len(actions), 1 / len(actions))
         index = draw(probabilities.tolist(), uniform(decision_id, policy, 0))
         decision = {
             "decision_id": decision_id,

@@ -23,7 +23,7 @@ from shared.cli.audit.inputs import Inputs, read_inputs
 from shared.cli.audit.journal import Ids, Journal, Roll
 from shared.cli.audit.learning import Offline, read_replicas
 from shared.cli.audit.oracle import Expected, Fate, Rule, expect
-from shared.cli.audit.propensities import check_propensities
+from shared.cli.audit.propensities import Propensities, propensities
 from shared.cli.audit.table import Table, difference, oracle_table
 from shared.cli.topic_log import Log, committed, open_log
 from shared.wire.columns import decode_columns
@@ -64,10 +64,12 @@ def audit(
     applications: Mapping[str, Application],
     journal: Journal | None = None,
     now: int | None = None,
+    key: bytes | None = None,
 ) -> Audit:
     """Audit the loop on a cluster; `now` in ms, the present if not given. Raises KafkaError.
 
-    Without a journal of acknowledged and refused ids, I1 and I2 have nothing to hold against the log.
+    Without a journal of acknowledged and refused ids, I1 and I2 have nothing to hold against the log. Without
+    the `key` of the assignment, I5 takes the arms of subjects as they are logged.
     """
     now = (time.time_ns() // 1_000_000 if now is None else now) - SETTLE_MS
     positions = {
@@ -76,7 +78,7 @@ def audit(
         for place, each in committed(settings, group).items()
     }
     with open_log(settings) as log:
-        return examine(log, applications, journal or Journal(), positions, now, settings.topic_prefix)
+        return examine(log, applications, journal or Journal(), positions, now, settings.topic_prefix, key)
 
 
 def examine(
@@ -86,11 +88,14 @@ def examine(
     positions: Mapping[tuple[str, int], int],
     now: int,
     prefix: str = "",
+    key: bytes | None = None,
 ) -> Audit:
     """Audit topics: `positions` has (topic, partition) → committed offset; up to `now` all is settled."""
     run = _Run(log, applications, journal, positions, now, prefix)
-    for partition in log.partitions("decisions"):
-        run.partition(partition)
+    with propensities(log, applications, key, partial(run.broken, "I5")) as drawn:
+        for partition in log.partitions("decisions"):
+            run.partition(partition, drawn)
+        drawn.close(log)
     return run.close()
 
 
@@ -118,14 +123,19 @@ class _Run:
         self._replicas = read_replicas(log, applications)
         self._totals = {"decisions": 0, "rewards": 0, "defaults": 0}
 
-    def partition(self, number: int) -> None:
+    def broken(self, invariant: str, decision_id: str, problem: str) -> None:
+        """A violation by one decision."""
+        self._findings.broken(invariant, f"{decision_id}: {problem}")
+
+    def partition(self, number: int, drawn: Propensities) -> None:
         """Audit one partition."""
-        inputs = read_inputs(
-            self._log,
-            number,
-            self._applications,
-            {"decisions": self._see_decisions, "interactions": self._see_interactions},
-        )
+
+        def decisions(frame: pl.DataFrame) -> None:
+            self._rolls["decisions"].present(frame["decision_id"])
+            drawn.see(frame)
+
+        watches = {"decisions": decisions, "interactions": self._see_interactions}
+        inputs = read_inputs(self._log, number, self._applications, watches)
         expected = expect(inputs.decisions, inputs.interactions, self._rules, self._now)
         table = self._read_rewards(number)
         self._compare(number, expected, inputs, table)
@@ -146,10 +156,6 @@ class _Run:
 
     def _roll(self, topic: str, ids: Ids) -> Roll:
         return Roll(topic, ids, self._findings)
-
-    def _see_decisions(self, frame: pl.DataFrame) -> None:
-        self._rolls["decisions"].present(frame["decision_id"])
-        check_propensities(frame, self._applications, self._findings)
 
     def _see_interactions(self, frame: pl.DataFrame) -> None:
         self._rolls["interactions"].present(frame["interaction_id"])

@@ -44,7 +44,13 @@ def read_replicas(log: Log, applications: Mapping[str, Application]) -> Replicas
 
 def learnable(application: Application, frame: pl.DataFrame) -> Rows:
     """A learner's rows for the reward records in `frame` of this application that can be learnt."""
-    frame = frame.filter(pl.col("decision").struct.field("application") == application.name)
+    return placed(application, frame)[0]
+
+
+def placed(application: Application, frame: pl.DataFrame) -> tuple[Rows, NDArray[np.int64]]:
+    """The same, and where in the frame they stand."""
+    own = (frame["decision"].struct.field("application") == application.name).to_numpy()
+    frame = frame.filter(own)
     decision = frame["decision"].struct.unnest()
     fits = (decision["context"].list.len() == application.context_width).to_numpy()
     if application.action_width:
@@ -56,13 +62,14 @@ def learnable(application: Application, frame: pl.DataFrame) -> Rows:
         features, known = np.zeros((len(frame), 0), np.float32), actions >= 0
     keep = fits & known
     contexts = float_matrix(decision.filter(keep)["context"], application.context_width)
-    return Rows.of(
+    rows = Rows.of(
         np.concatenate([contexts, features[keep]], axis=1),
         actions[keep],
         (frame["reward"] - frame["previous_reward"]).to_numpy()[keep],
         (frame["revision"] == 0).to_numpy()[keep],
         frame["decision_time"].to_numpy()[keep],
     )
+    return rows, np.flatnonzero(own)[keep]
 
 
 def _chosen_features(

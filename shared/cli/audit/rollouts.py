@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shared.broker.settings import BrokerSettings
 from shared.cli.audit.findings import HOLDS
 from shared.cli.topic_log import Log, open_log
-from shared.wire.codec import decode
+from shared.wire.codec import WireError, decode
 from shared.wire.rollouts import DeploymentEvent, read_event
 from shared.wire.schemas import schema
 
@@ -24,10 +24,23 @@ def check_rollouts(settings: BrokerSettings, application: str, shares: Sequence[
     Raises KafkaError, WireError.
     """
     with open_log(settings) as log:
-        events = [each for each in _events(log) if each.application == application]
-        moves = [each for each in events if each.what not in ASIDE]
+        moved = moves(log).get(application, [])
         canaries = list(_canaries(log, application))
-    return {"I7": skipped(moves, shares) or HOLDS, "I8": lingering(moves, canaries) or HOLDS}
+    return {"I7": skipped(moved, shares) or HOLDS, "I8": lingering(moved, canaries) or HOLDS}
+
+
+def moves(log: Log) -> dict[str, list[DeploymentEvent]]:
+    """Every application's transitions, each once, in log order."""
+    found: dict[str, dict[str, DeploymentEvent]] = {}
+    for records in log.read("deployment-events", 0):
+        for value in records.values:
+            try:
+                event = read_event(value)
+            except WireError:
+                continue  # the deployer has put it into the dead letters
+            if event.what not in ASIDE:
+                found.setdefault(event.application, {}).setdefault(event.event_id, event)
+    return {application: list(events.values()) for application, events in found.items()}
 
 
 def skipped(moves: Iterable[DeploymentEvent], shares: Sequence[float]) -> str | None:
@@ -62,11 +75,6 @@ def lingering(moves: Sequence[DeploymentEvent], canaries: Iterable[tuple[int, st
         if policy in ended and at > ended[policy] + LATEST_MS:
             return f"{policy} decided {at - ended[policy]} ms after it was rolled back"
     return None
-
-
-def _events(log: Log) -> Iterator[DeploymentEvent]:
-    for records in log.read("deployment-events", 0):
-        yield from map(read_event, records.values)
 
 
 def _canaries(log: Log, application: str) -> Iterator[tuple[int, str]]:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import httpx
@@ -100,9 +101,14 @@ def demo_product(
 
 @contextmanager
 def loop(
-    state: Path | None, application: Mapping[str, Any] | None = None
+    state: Path | None,
+    application: Mapping[str, Any] | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[tuple[Addresses, BrokerSettings]]:
-    """A loop of its own, with one application more if its settings are given. Raises LoopFailed, OSError."""
+    """A loop of its own, with one application more if its settings are given, and `more` in its environment.
+
+    Raises LoopFailed, OSError.
+    """
     with _folder(state) as folder:
         own = None
         if application is not None:
@@ -111,7 +117,7 @@ def loop(
             (own / f"{application['application']}.yaml").write_text(yaml.safe_dump(dict(application)))
         # On a cluster that others use too, the demo's topics have names of their own.
         prefix = f"demo-{secrets.token_hex(4)}-" if os.environ.get("STREAMWHEEL_BROKER") else ""
-        environment = {"STREAMWHEEL_TOPIC_PREFIX": prefix, "STREAMWHEEL_TIME_LIMIT": TRAINING_LIMIT}
+        environment = {"STREAMWHEEL_TOPIC_PREFIX": prefix, "STREAMWHEEL_TIME_LIMIT": TRAINING_LIMIT, **more}
         say("starting Kafka and the services")
         with running(folder, applications=own, environment=environment) as addresses:
             yield addresses, addresses.broker_settings.model_copy(update={"topic_prefix": prefix})

@@ -8,6 +8,8 @@ whoever gets it: each of its decisions is complained about. The guards have to n
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +33,7 @@ from shared.cli.demo.products import Wanted
 from shared.cli.demo.summary import Baselines, Summary, summarise
 from shared.cli.demo.training import train
 from shared.cli.output import say
+from shared.cli.plan import ASSIGNMENT_KEY
 from shared.cli.topic_log import open_log
 from shared.wire.rollouts import DeploymentEvent, Evaluation, read_evaluation, read_event
 from shared.wire.training import Span
@@ -155,11 +158,12 @@ def demo_rollout(logged: int | None = None, state: Path | None = None) -> Summar
     began = time.monotonic()
     examples = optdigits(Random(SEED))  # noqa: S311  a shuffle
     application: Application = GenericApplication(ApplicationSettings.model_validate(SETTINGS))
-    with loop(state, SETTINGS) as (addresses, settings):
+    key = os.environ.get(ASSIGNMENT_KEY) or secrets.token_hex()
+    with loop(state, SETTINGS, {ASSIGNMENT_KEY: key}) as (addresses, settings):
         run, watch = Run(application, addresses, settings), Watch(settings)
         way = asyncio.run(_way(run, watch, addresses, examples, logged or LOGGED))
         say("reading all topics again")
-        found = audit(settings, {NAME: application}, run.journal)
+        found = audit(settings, {NAME: application}, run.journal, key=key.encode())
         rollouts = check_rollouts(settings, NAME, [each["share"] for each in SETTINGS["rollout"]["stages"]])
     found = replace(found, verdicts={**found.verdicts, **rollouts})
     summary = summarise(

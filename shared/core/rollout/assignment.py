@@ -24,3 +24,8 @@ def position(subject: str, salt: str, key: bytes) -> float:
 def is_canary(subject: str, share: float, salt: str, key: bytes) -> bool:
     """Return whether a subject gets the candidate at that share: who does at 10 % still does at 50 %."""
     return position(subject, salt, key) < share
+
+
+def rollout_id(application: str, sequence: int) -> str:
+    """Return the salt of the rollout that an application's transition of that number started."""
+    return f"{application}-{sequence}"
