@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from services.trainer.api import Office, create_app
 from services.trainer.archiver import Archiver
+from services.trainer.experiments import Experiments
 from services.trainer.keeping import Keeper
 from services.trainer.notifying import message
 from services.trainer.service import Trainer
@@ -87,6 +88,7 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
         outbox.put(message(ended))
 
     trainer = Trainer(settings, broker, applications, archive, metrics, health, archiver.flush, tell)
+    experiments = Experiments(settings, applications, archive, metrics, health)
     office = Office(
         settings=settings,
         broker=broker,
@@ -97,6 +99,7 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
         metrics=metrics,
         clock=clock,
         new_id=lambda: str(uuid4()),
+        experiments=experiments,
         watchers={name: Watcher(each, archive) for name, each in applications.items()},
     )
 
@@ -105,7 +108,8 @@ def build(settings: TrainerSettings, broker: BrokerSettings, parts: Parts) -> AS
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await producer.start()
-        tasks = [asyncio.create_task(parts.work(each)) for each in (archiver.run(), keeper.run())]
+        running = (archiver.run(), keeper.run(), experiments.run())
+        tasks = [asyncio.create_task(parts.work(each)) for each in running]
         thread = parts.thread(trainer)
         outbox.start()
         thread.start()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Lifespan
 
+from services.trainer.experiments import Experiments
 from services.trainer.handlers import Job
 from services.trainer.ledger import TRIGGERS, read_candidates
 from services.trainer.planning import MOST_DAYS, Refused, plan
@@ -31,6 +32,7 @@ from shared.telemetry.server import routes
 from shared.wire.codec import WireError
 from shared.wire.training import Candidate, Reason, Span, Trigger
 
+EXPERIMENTS = "/v1/experiments"
 RETRAIN, JOBS, SUBJECTS = "/v1/retrain/{application}", "/v1/jobs", "/v1/subjects/{subject_id}"
 CANCEL_S = 10.0
 """How long to wait for a cancellation to be in the log."""
@@ -79,6 +81,7 @@ class Office:
     new_id: Callable[[], str]
     watchers: Mapping[str, Watcher]
     """Of every application; none of them asks for anything."""
+    experiments: Experiments
 
     async def publish(self, trigger: Trigger) -> None:
         """Return once the request is in the log. Raises Refused, WireError, BufferFull, Unavailable."""
@@ -181,6 +184,20 @@ def create_app(office: Office, health: Health, lifespan: Lifespan[FastAPI]) -> A
             return refusal(404, [Problem("application", f"there is no {application!r:.100}")])
         return JSONResponse(await asyncio.to_thread(office.standing, application))
 
+    @app.get(EXPERIMENTS)
+    async def list_experiments() -> Response:
+        """Every test of variants: means and differences from the control, with confidence sequences."""
+        return JSONResponse(
+            {"experiments": [each.document() for each in office.experiments.figures.values()]}
+        )
+
+    @app.get(f"{EXPERIMENTS}/{{application}}")
+    async def one_experiment(application: str) -> Response:
+        """The test of one application."""
+        found = office.experiments.figures.get(application)
+        why = f"{application!r:.100} has no test of variants, or it was not looked at yet"
+        return JSONResponse(found.document()) if found else refusal(404, [Problem("application", why)])
+
     @app.get(JOBS)
     async def list_jobs(
         application: str | None = None,
@@ -226,7 +243,7 @@ def create_app(office: Office, health: Health, lifespan: Lifespan[FastAPI]) -> A
         rewards = len(done.tombstone.rewards)
         return JSONResponse({"rewards": rewards, "files": done.files, "candidates": told})
 
-    known = (JOBS,)
+    known = (JOBS, EXPERIMENTS)
     limited = BodyLimit(app, office.settings.body_limit)
     return KeyCheck(RequestMetrics(limited, office.metrics, known), office.settings.api_keys)
 

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.applications.durations import Duration, parse
 from shared.core.estimators.limits import Limits
+from shared.core.experiments.assignment import Experiment
 from shared.core.policies.configuration import PolicyConfiguration
 
 Aggregation = Literal["sum", "mean", "min", "max", "first", "last"]
@@ -316,6 +317,31 @@ class EvaluationSettings(Section):
         return self
 
 
+class ExperimentSettings(Section):
+    """A test of variants, which are actions of the list: part of the subjects keep one, by a hash of them."""
+
+    name: Name
+    """Of another name, another assignment."""
+    shares: Annotated[dict[Text, Annotated[Number, Field(gt=0, le=1)]], Field(min_length=2, max_length=100)]
+    """Variant → its part of the test's subjects."""
+    control: Text
+    """The variant that the others are compared with."""
+    subjects: Annotated[Number, Field(ge=0, le=1)] = 0.1
+    """Share of all subjects that are in the test; policies decide for the others."""
+    alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
+    """Chance that any variant is ever called better or worse than a control that is its equal."""
+    tuned_at: Annotated[int, Field(ge=1)] = 4000
+    """Decisions of two variants together at which the test is sharpest."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ExperimentSettings":
+        try:
+            Experiment(self.name, self.shares, self.subjects, self.control)
+        except ValueError as error:
+            raise _refuse("shares", str(error)) from error
+        return self
+
+
 class ApplicationSettings(Section):
     """One application."""
 
@@ -330,6 +356,7 @@ class ApplicationSettings(Section):
     rollout: RolloutSettings = RolloutSettings()
     guards: tuple[GuardSettings, ...] = ()
     """Beside the reward, which always is one."""
+    experiment: ExperimentSettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "ApplicationSettings":
@@ -337,6 +364,8 @@ class ApplicationSettings(Section):
         names = [feature.name for feature in self.features]
         _distinct("features", names)
         _distinct("attributes", names + list(self.attributes))
-        if isinstance(self.actions, tuple):
-            _distinct("actions", list(self.actions))
+        listed = list(self.actions) if isinstance(self.actions, tuple) else []
+        _distinct("actions", listed)
+        if self.experiment is not None and (strange := self.experiment.shares.keys() - set(listed)):
+            raise _refuse("experiment", f"shares: {', '.join(sorted(strange))}: not in the list of actions")
         return self

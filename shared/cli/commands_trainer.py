@@ -1,4 +1,4 @@
-"""trigger, jobs, retraining, erase: ask the trainer, and see what came of it.
+"""trigger, jobs, retraining, experiment, erase: ask the trainer, and see what came of it.
 
 Requests go through the topics, so any team's trainer may answer them.
 """
@@ -126,19 +126,31 @@ def retraining(
     port_base: PortBase = 8000,
 ) -> None:
     """Print how many samples are there and new, whether a training is due, and how the last one went."""
+    answer(_asked_of_trainer(f"/v1/retrain/{application}", port_base))
+
+
+def experiment(
+    application: Annotated[str, typer.Argument(help="Name of the application.")],
+    port_base: PortBase = 8000,
+) -> None:
+    """Print what its test of variants shows: means, differences, intervals that always hold, verdicts."""
+    answer(_asked_of_trainer(f"/v1/experiments/{application}", port_base))
+
+
+def _asked_of_trainer(path: str, port_base: int) -> Any:
     import httpx
 
     from shared.cli.addresses import Addresses
     from shared.cli.status import api_key
 
-    url = f"{Addresses(port_base).url('trainer')}/v1/retrain/{application}"
+    url = f"{Addresses(port_base).url('trainer')}{path}"
     try:
         reply = httpx.get(url, headers=api_key(), timeout=STANDING_S)
     except httpx.TransportError as error:
         fail(f"the trainer at {url}: {error}")
     if reply.status_code != httpx.codes.OK:
         fail(f"{reply.status_code}: {reply.text}", BAD_USAGE if reply.is_client_error else 1)
-    answer(reply.json())
+    return reply.json()
 
 
 def erase(
@@ -166,5 +178,5 @@ def erase(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
-    for command in (trigger, jobs, retraining, erase):
+    for command in (trigger, jobs, retraining, experiment, erase):
         app.command()(command)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from shared.core.draw import draw, uniform
+from shared.core.experiments.assignment import owner_of_draw
 
 TOLERANCE = 1e-9
 """How far a distribution's sum may be from one: the rounding of ten thousand additions."""
@@ -14,7 +15,8 @@ def problems(decision: Mapping[str, Any]) -> list[str]:
     """What is wrong with one decision; empty means that anybody would have drawn the same action.
 
     It has the reply's fields: decision_id, policy {name, version}, action, propensity, and probabilities, as
-    an object by action in the order of the draw, or as a list beside the list `actions`.
+    an object by action in the order of the draw, or as a list beside the list `actions`. That of an
+    experiment has subject_id as well, which its draw belongs to.
     """
     try:
         names, probabilities = _distribution(decision)
@@ -22,7 +24,7 @@ def problems(decision: Mapping[str, Any]) -> list[str]:
         if not isinstance(policy, Mapping):
             raise ValueError("policy must be an object with name and version")
         name, version = policy["name"], policy["version"]
-        identifier, propensity = decision["decision_id"], decision["propensity"]
+        identifier, propensity = decision[owner_of_draw(str(name))], decision["propensity"]
     except KeyError as error:
         return [f"{error.args[0]} is missing"]
     except (TypeError, ValueError) as error:

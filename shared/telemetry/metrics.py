@@ -159,6 +159,29 @@ class Metrics:
             "training_seconds", "from a training's begin to its end", TRAINING_BUCKETS, "application"
         )
 
+        # The labels variant and verdict are those of the settings and of shared/core/experiments.
+        variant = ("application", "variant", "metric")
+        self.experiment_decisions = gauge(
+            "experiment_decisions", "decisions of a test with a reward", "application", "variant"
+        )
+        self.experiment_mean = gauge("experiment_mean", "mean of a metric in a test", *variant)
+        self.experiment_mean_low = gauge(
+            "experiment_mean_low", "lower end of its confidence sequence", *variant
+        )
+        self.experiment_mean_high = gauge(
+            "experiment_mean_high", "upper end of its confidence sequence", *variant
+        )
+        self.experiment_difference = gauge("experiment_difference", "mean less the control's", *variant)
+        self.experiment_difference_low = gauge(
+            "experiment_difference_low", "lower end of its confidence sequence", *variant
+        )
+        self.experiment_difference_high = gauge(
+            "experiment_difference_high", "upper end of its confidence sequence", *variant
+        )
+        self.experiment_verdict = gauge(
+            "experiment_verdict", "1 for the verdict that holds", *variant, "verdict"
+        )
+
         self.evaluations = counter("evaluations", "evaluations written", "application", "kind", "verdict")
         self.evaluation_seconds = histogram(
             "evaluation_seconds", "time of an evaluation on the log", TRAINING_BUCKETS, "application"

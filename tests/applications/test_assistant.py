@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.applications.assistant.application import HASHED, Assistant
+from shared.applications.assistant.application import Assistant
 from shared.applications.assistant.feedback import Pair, pairs, read_feedback
-from shared.applications.assistant.sampling import Variants
 from shared.applications.contract import FieldError
+from shared.applications.experiments import experiment_of
 from shared.applications.lines import reward_lines
 from shared.applications.registry import load
 from tests.applications.rewards import one, row, together
@@ -106,15 +106,6 @@ def test_a_third_of_subjects_is_asked_and_always_the_same() -> None:
     assert asked < {subject for subject in SUBJECTS if more.collected(subject)}
 
 
-def test_users_keep_their_variant_within_an_experiment() -> None:
-    variants = ASSISTANT.variants
-    first = [variants.assigned(subject, "first") for subject in SUBJECTS]
-    assert first == [variants.assigned(subject, "first") for subject in SUBJECTS]
-    for name, variant in variants.variants.items():
-        assert first.count(name) / len(SUBJECTS) == pytest.approx(variant.share, abs=0.025)
-    assert first != [variants.assigned(subject, "second") for subject in SUBJECTS]
-
-
 def test_actions_are_variants_with_a_model() -> None:
     for name in ASSISTANT.actions:
         variant = ASSISTANT.variants.variants[name]
@@ -123,15 +114,8 @@ def test_actions_are_variants_with_a_model() -> None:
         ASSISTANT.parameters("gpt")
 
 
-def test_shares_have_to_sum_to_one() -> None:
-    half = {"model": "m", "settings": {}, "share": 0.5}
-    assert Variants.model_validate({"variants": {"a": half, "b": half}}).collection_rate == 0.3
-    with pytest.raises(ValueError, match="sum to 1"):
-        Variants.model_validate({"variants": {"a": half}})
-
-
-def test_queries_are_vectors() -> None:
-    vector = ASSISTANT.featurise({"query": "Why is the sky blue?"})
-    assert vector.shape == (HASHED + 1,) == (ASSISTANT.context_width,)
-    assert vector.tolist() == ASSISTANT.featurise({"query": "why is the sky BLUE!"}).tolist()
-    assert vector.tolist() != ASSISTANT.featurise({"query": "Why is the sea blue?"}).tolist()
+def test_part_of_the_users_are_in_a_test_of_all_variants() -> None:
+    test = experiment_of(ASSISTANT)
+    assert test is not None
+    assert (list(test.shares), test.control) == (ASSISTANT.actions, "base")
+    assert sum(map(test.includes, SUBJECTS)) / len(SUBJECTS) == pytest.approx(0.1, abs=0.02)

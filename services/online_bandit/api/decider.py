@@ -10,6 +10,7 @@ from typing import Any
 from services.online_bandit.api.arms import ONLINE, Arms
 from services.online_bandit.api.deciding import Choice, decide, decide_many
 from services.online_bandit.api.encoding import Encoder, dumps
+from services.online_bandit.api.experimenting import Trial
 from services.online_bandit.api.publishing import Publisher
 from services.online_bandit.api.remembered import Remembered, Replies
 from services.online_bandit.api.requests import Asked, Refused
@@ -65,6 +66,9 @@ class Decider:
 
     served: Mapping[str, ServedPolicy]
     arms: Mapping[str, Arms]
+    trials: Mapping[str, Trial]
+    killed: Callable[[str], bool]
+    """Whether only the online policy is to decide for an application."""
     encoders: Mapping[str, Encoder]
     counters: Mapping[str, Counters]
     publisher: Publisher
@@ -139,7 +143,9 @@ class Decider:
 
     async def _decide(self, asked: Asked, decision_id: str, headers: Headers) -> bytes:
         name = asked.application.name
-        choice = decide(self.served[name], asked, decision_id, self.arms.get(name, ONLINE))
+        choice = self._tested(asked, decision_id) or decide(
+            self.served[name], asked, decision_id, self.arms.get(name, ONLINE)
+        )
         encoder = self.encoders[name]
         await self.publisher.publish(self._record(encoder, asked, choice, self.clock(), headers))
         self.counters[name].count(choice)
@@ -153,7 +159,7 @@ class Decider:
             rows = [index for index, one in enumerate(asked) if one.application.name == name]
             group = [asked[index] for index in rows]
             ids = [one.decision_id or self.new_id() for one in group]
-            choices = decide_many(self.served[name], group, ids, self.arms.get(name, ONLINE))
+            choices = self._choices(name, group, ids)
             for index, one, choice in zip(rows, group, choices, strict=True):
                 records.append(self._record(encoder, one, choice, now, headers))
                 replies[index] = dumps(encoder.reply(one, choice))
@@ -163,6 +169,27 @@ class Decider:
         for counters, choice in made:
             counters.count(choice)
         return [replies[index] for index in range(len(asked))]
+
+    def _choices(self, name: str, asked: Sequence[Asked], ids: Sequence[str]) -> list[Choice]:
+        """Of one application's requests, in their order."""
+        tested = [self._tested(*each) for each in zip(asked, ids, strict=True)]
+        rest = [n for n, choice in enumerate(tested) if choice is None]
+        if not rest:
+            return [choice for choice in tested if choice is not None]
+        decided = iter(
+            decide_many(
+                self.served[name],
+                [asked[n] for n in rest],
+                [ids[n] for n in rest],
+                self.arms.get(name, ONLINE),
+            )
+        )
+        return [next(decided) if choice is None else choice for choice in tested]
+
+    def _tested(self, asked: Asked, decision_id: str) -> Choice | None:
+        name = asked.application.name
+        trial = self.trials.get(name)
+        return None if trial is None or self.killed(name) else trial.choice(asked, decision_id)
 
     def _record(self, encoder: Encoder, asked: Asked, choice: Choice, now: int, headers: Headers) -> Record:
         value = encoder.encode(asked, choice, now)

@@ -19,12 +19,14 @@ from services.online_bandit.api.decider import Counters, Decider
 from services.online_bandit.api.deployments import DeploymentStore
 from services.online_bandit.api.encoding import Encoder
 from services.online_bandit.api.endpoints import Activation, Limits, Many, One
+from services.online_bandit.api.experimenting import Trial
 from services.online_bandit.api.policies import PolicyStore
 from services.online_bandit.api.publishing import Publisher
 from services.online_bandit.api.remembered import Replies
 from services.online_bandit.api.settings import ApiSettings
 from services.online_bandit.api.spool import Spool
 from services.online_bandit.api.switch import KillSwitch
+from shared.applications.experiments import experiments
 from shared.applications.files import SettingsError
 from shared.applications.registry import load
 from shared.broker.producers import BatchProducer
@@ -60,6 +62,8 @@ def build(settings: ApiSettings, broker: BrokerSettings) -> ASGIApp:
     decider = Decider(
         served=store.served,
         arms=deployments.arms,
+        trials={name: Trial(each) for name, each in experiments(applications).items()},
+        killed=lambda name: name in deployments.killed,
         encoders={name: Encoder(application) for name, application in applications.items()},
         counters={name: Counters(metrics, name, policy.name) for name, policy in store.served.items()},
         publisher=publisher,

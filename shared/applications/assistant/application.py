@@ -56,7 +56,7 @@ class Assistant(CodedApplication):
         """`model` and `settings`. Raises `FieldError`."""
         if action not in self.variants.variants:
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.variants.variants)}")
-        return self.variants.variants[action].model_dump(include={"model", "settings"})
+        return self.variants.variants[action].model_dump()
 
     def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
         """Feedback: a rating with its stars as the value, a correction with its text. Raises `FieldError`."""
