@@ -170,13 +170,22 @@ def replay(
 
 def verify_decision(
     file: Annotated[Path, typer.Argument(help="JSON: replies of the decision API; - is standard input.")],
+    in_log: Annotated[
+        bool,
+        typer.Option(
+            "--log",
+            help="Hold them against the cluster too: arm, share, propensity and mixture are worked out from "
+            "deployments, artefacts and rewards; arms with STREAMWHEEL_ASSIGNMENT_KEY.",
+        ),
+    ] = False,
+    applications: Applications = None,
 ) -> None:
     """Check that logged probabilities are a distribution, and that the draw gives the action.
 
     The file has one decision or reply on each line, or is one reply as a whole (of /v1/decisions/batch too).
     One line of JSON for each decision; exit status 1 if one is not right.
     """
-    from shared.cli.verifying import read_decisions
+    from shared.cli.verifying import logged_problems, read_decisions, rollout_problems
     from shared.core.verify import problems
 
     try:
@@ -186,8 +195,10 @@ def verify_decision(
     except ValueError as error:
         fail(f"{file}: {error}", BAD_USAGE)
     failed = False
+    logged = logged_problems(decisions, applications) if in_log else {}
     for decision in decisions:
-        found = problems(decision)
+        found = problems(decision) + rollout_problems(decision)
+        found += logged.get(str(decision.get("decision_id")), [])
         failed |= bool(found)
         answer({"decision_id": decision.get("decision_id"), "verified": not found, "problems": found})
     if failed:
