@@ -8,10 +8,9 @@ a Transport that names it and a Schema. Written for faust-streaming 0.15, mode 0
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import faust
 import numpy as np
@@ -22,24 +21,17 @@ from faust.types import TP, ConsumerMessage
 from numpy.typing import NDArray
 
 from shared.broker import fetching
+from shared.broker.records import Records
+from shared.wire.slices import Slices
 
 fetching.install()
 
 Partitions = frozenset[TopicPartition]
 Offsets = Mapping[TopicPartition, int]
 
+EMPTY = Records.concat([])
 POLL_SECONDS = 0.1
 """How long the fetcher waits for records before it looks again which partitions are paused."""
-
-
-class Record(Protocol):
-    """One record as Kafka keeps it; `timestamp` in ms."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    offset: int
-    timestamp: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,37 +41,32 @@ class Batch:
     topic: str
     """Full name on the cluster."""
     partition: int
-    records: Sequence[Record]
+    records: Records
     next_offset: int
     """Where reading goes on: behind the last record, and behind transaction markers that follow it."""
 
     def __len__(self) -> int:
         return len(self.records)
 
-    @cached_property
-    def keys(self) -> list[bytes | None]:
+    @property
+    def keys(self) -> Slices:
         """The records' keys."""
-        return [record.key for record in self.records]
+        return self.records.keys
 
-    @cached_property
-    def values(self) -> list[bytes | None]:
+    @property
+    def values(self) -> Slices:
         """The records' values."""
-        return [record.value for record in self.records]
+        return self.records.values
 
-    @cached_property
-    def headers(self) -> list[Sequence[tuple[str, bytes]]]:
-        """The records' headers."""
-        return [record.headers for record in self.records]
-
-    @cached_property
+    @property
     def offsets(self) -> NDArray[np.int64]:
         """The records' offsets; they grow, not always by one."""
-        return np.array([record.offset for record in self.records], np.int64)
+        return self.records.offsets
 
-    @cached_property
+    @property
     def timestamps(self) -> NDArray[np.int64]:
         """The records' times in ms: when they were appended, if the topic is set so."""
-        return np.array([record.timestamp for record in self.records], np.int64)
+        return self.records.timestamps
 
 
 async def _nothing(partitions: Partitions) -> None: ...
@@ -112,15 +99,14 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _fetch_records(
         self, consumer: AIOKafkaConsumer, active_partitions: Partitions, **limits: Any
-    ) -> dict[TP, tuple[list[Record], int]]:
-        if not isinstance(consumer._fetcher._records, fetching.Uncopied):
-            consumer._fetcher._records = fetching.Uncopied(consumer._fetcher._records)
+    ) -> dict[TP, tuple[Records, int]]:
+        fetching.in_columns(consumer)
         found = await super()._fetch_records(consumer, active_partitions, **limits)
         if not self.consumer.flow_active:
             return {}
         watched = active_partitions if self.transport.empty_batches else found.keys()
         return {
-            tp: (found.get(tp, []), await consumer.position(tp)) for tp in watched & consumer.assignment()
+            tp: (found.get(tp, EMPTY), await consumer.position(tp)) for tp in watched & consumer.assignment()
         }
 
     def close(self) -> None:

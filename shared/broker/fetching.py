@@ -4,8 +4,8 @@ Three places of aiokafka 0.14 that a worker spends a third of its time in, and t
 - its connections read through asyncio's StreamReader, which appends every part of a response to a growing
   buffer, and copies and moves that again to hand the response over; here parts are joined once;
 - its checksums let go of the interpreter's lock for each batch, and wait to have it back;
-- its records go through a generator one by one, each copied to add what a batch knows once; where `Uncopied`
-  is put in, they are not.
+- its records go through a generator one by one, each an object, copied to add what a batch knows once; after
+  `in_columns` a fetch becomes columns instead.
 `install` puts the classes below in the places of aiokafka's; they behave alike.
 """
 
@@ -15,18 +15,21 @@ import asyncio
 import struct
 import sys
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import crc32c
+import numpy as np
 from aiokafka import conn
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
-#: baseOffset, batchLength, partitionLeaderEpoch, magic, crc: what a record batch begins with.
-HEAD = struct.Struct(">qiibI")
-LOG_OVERHEAD = 12
-"""Bytes of a batch before those that its length counts."""
+from shared.broker.records import FORMAT, LOG_OVERHEAD, Head, Records, parse
+
+CHECKED = 21
+"""Where what a batch's checksum is of begins."""
 
 
 class Reader(asyncio.StreamReader):
@@ -108,32 +111,40 @@ class Stored(MemoryRecords):  # type: ignore[misc]
 
     def sound(self) -> bool:
         """Whether the checksum of every whole batch is right; formats older than Kafka 0.11's have none."""
-        raw, at = memoryview(self.raw), 0
-        while at + HEAD.size <= len(raw):
-            _, length, _, magic, checksum = HEAD.unpack_from(raw, at)
-            behind = at + LOG_OVERHEAD + length
-            if behind > len(raw):
-                break  # Kafka cuts the last one off
-            if magic >= 2 and crc32c.crc32c(raw[at + HEAD.size : behind]) != checksum:
-                return False
-            at = behind
-        return True
+        raw = memoryview(self.raw)
+        return all(
+            head.magic < FORMAT or crc32c.crc32c(raw[at + CHECKED : behind]) == head.checksum
+            for at, behind, head in self.heads()
+        )
+
+    def heads(self) -> Iterator[tuple[int, int, Head]]:
+        """Where each whole batch begins and ends, and its head; Kafka may cut the last one off."""
+        at = 0
+        with suppress(struct.error):
+            while True:
+                head = Head.read(self.raw, at)
+                behind = at + LOG_OVERHEAD + head.length
+                if behind > len(self.raw):
+                    return
+                yield at, behind, head
+                at = behind
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     """A partition's part of a response, to be taken in pieces."""
 
     next_fetch_offset: int
-    copied = True
-    """Whether records are aiokafka's, with topic, partition and sizes, or as they were parsed."""
+    columns = False
+    """Whether records are taken as columns, or as aiokafka's objects."""
 
     def __init__(self, tp: Any, records: Stored, *rest: Any, **named: Any) -> None:
         super().__init__(tp, records, *rest, **named)
         self._checked = not self._check_crcs
-        self._left: list[Any] = []
+        self._heads = records.heads()
+        self._left: Any = []
         self._behind = self.next_fetch_offset
 
-    def take(self, most: int) -> list[Any]:
+    def take(self, most: int) -> Sequence[Any]:
         """The next records, `most` or less; fewer only where they end.
 
         Raises CorruptRecordException before any if a checksum is wrong.
@@ -141,20 +152,40 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         if not self._checked and not self._records.sound():
             raise CorruptRecordException(f"Invalid CRC - {self._tp}")
         self._checked = True
-        found, self._left = self._left, []
+        found = self._left
         while len(found) < most and self._records.has_next():
-            batch = self._records.next_batch()
-            if not self._passed_over(batch):
-                records = list(batch)
-                if records and records[0].offset < self._behind:
-                    records = [record for record in records if record.offset >= self._behind]
-                found += (
-                    [self._consumer_record(self._tp, each) for each in records] if self.copied else records
-                )
-            self._behind = batch.next_offset
-        found, self._left = found[:most], found[most:]
+            if self.columns:
+                more = self._parsed(most - len(found))
+                found = Records.concat([found, more]) if found else more
+            else:
+                found = [*found, *self._objects()]
+        taken: Sequence[Any] = found[:most]
+        self._left = found[most:]
         self.next_fetch_offset = self._left[0].offset if self._left else self._behind
-        return found
+        return taken
+
+    def _parsed(self, most: int) -> Records:
+        """The records of some batches, which are `most` or more if there are so many."""
+        known, count, batches = self._behind, 0, []
+        while count < most and self._records.has_next():
+            at, _, head = next(self._heads)
+            if self._next() is not None:
+                batches.append((at, head))
+                count += head.records
+        found = parse(self._records.raw, batches)
+        return found[int(np.searchsorted(found.offsets, known)) :]
+
+    def _objects(self) -> list[Any]:
+        """The records of the next batch."""
+        known, batch = self._behind, self._next()
+        objects = (record for record in batch or () if record.offset >= known)
+        return [self._consumer_record(self._tp, record) for record in objects]
+
+    def _next(self) -> Any:
+        """The next batch, None where nobody is to see it."""
+        batch = self._records.next_batch()
+        self._behind = batch.next_offset
+        return None if self._passed_over(batch) else batch
 
     @property
     def over(self) -> bool:
@@ -177,7 +208,7 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
 
     _partition_records: PartitionRecords | None
 
-    def getall(self, max_records: int | None = None) -> list[Any]:
+    def getall(self, max_records: int | None = None) -> Sequence[Any]:
         """The next records, at most so many, and the position behind them."""
         parts = self._partition_records
         if not self.check_assignment(self._topic_partition) or parts is None:
@@ -194,13 +225,24 @@ class FetchResult(fetcher.FetchResult):  # type: ignore[misc]
         return found[0] if found else None
 
 
-class Uncopied(dict[Any, Any]):
-    """What a consumer's fetcher keeps of each partition, with records left as they were parsed."""
+class InColumns(dict[Any, Any]):
+    """What a consumer's fetcher keeps of each partition, to be taken as columns."""
+
+    def __init__(self, kept: Mapping[Any, Any]) -> None:
+        super().__init__()
+        for tp, fetched in kept.items():
+            self[tp] = fetched
 
     def __setitem__(self, tp: Any, fetched: Any) -> None:
         if isinstance(fetched, FetchResult) and fetched._partition_records is not None:
-            fetched._partition_records.copied = False
+            fetched._partition_records.columns = True
         super().__setitem__(tp, fetched)
+
+
+def in_columns(consumer: Any) -> None:
+    """From now on, `getmany` of this AIOKafkaConsumer gives `Records`, of message format 2."""
+    if not isinstance(consumer._fetcher._records, InColumns):
+        consumer._fetcher._records = InColumns(consumer._fetcher._records)
 
 
 def install() -> None:

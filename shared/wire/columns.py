@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shared.wire.codec import SINGLE_OBJECT, Framing, WireError, decode, encode
 from shared.wire.scanning import Unfit, scan
 from shared.wire.schemas import Schema, without
+from shared.wire.slices import Slices
 from shared.wire.varints import varint
 from shared.wire.views import SKIPPED
 
@@ -38,7 +39,11 @@ SCREENED = 128
 SCANNED = 1000
 
 # Rows of a batch, and their columns or why the only one of them has none.
-Part = tuple[Sequence[int], pl.DataFrame | WireError]
+Rows = NDArray[np.int64]
+Part = tuple[Rows, pl.DataFrame | WireError]
+
+# Records that begin as the current version's do.
+Raws = Sequence[bytes] | Slices
 
 # Polars panics on a length that points past the block, and a panic is no Exception.
 BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
@@ -65,21 +70,26 @@ def decode_columns(schema: Schema, raws: Sequence[bytes | None], framing: Framin
     says, does not depend on the batch that it is in.
     """
     prefix = framing.prefix(schema)
-    ready = [raw for raw in raws if raw is not None and len(raw) <= schema.limit and raw.startswith(prefix)]
-    rows: Sequence[int] = range(len(raws))
+    rows: Rows = np.arange(len(raws))
     bad: list[tuple[int, WireError]] = []
-    if len(ready) < len(raws):
-        ready, rows, bad = _translated(schema, raws, framing)
-    found: list[int] = []
+    if isinstance(raws, Slices) and raws.begin_with(prefix) and raws.lengths.max(initial=0) <= schema.limit:
+        ready: Raws = raws
+    else:
+        ready = [
+            raw for raw in raws if raw is not None and len(raw) <= schema.limit and raw.startswith(prefix)
+        ]
+        if len(ready) < len(raws):
+            ready, rows, bad = _translated(schema, raws, framing)
+    found: list[Rows] = []
     frames: list[pl.DataFrame] = []
     for part, result in _halves(schema, framing, ready, rows):
         if isinstance(result, WireError):
-            bad.append((part[0], result))
+            bad.append((int(part[0]), result))
         else:
-            found += part
+            found.append(part)
             frames.append(result)
     frame = pl.concat(frames) if frames else _empty(schema)
-    return Columns(frame, np.array(found, dtype=np.int64), sorted(bad, key=itemgetter(0)))
+    return Columns(frame, np.concatenate([rows[:0], *found]), sorted(bad, key=itemgetter(0)))
 
 
 def float_matrix(lists: pl.Series, width: int) -> NDArray[np.float32]:
@@ -97,9 +107,13 @@ def float_matrix(lists: pl.Series, width: int) -> NDArray[np.float32]:
     return flat.astype(np.float32, copy=False).reshape(-1, width)
 
 
+def _given(raws: Sequence[bytes | None]) -> list[bytes]:
+    return [raw for raw in raws if raw is not None]
+
+
 def _translated(
     schema: Schema, raws: Sequence[bytes | None], framing: Framing
-) -> tuple[list[bytes], list[int], list[tuple[int, WireError]]]:
+) -> tuple[list[bytes], Rows, list[tuple[int, WireError]]]:
     """All records that are or can become ones of the current version, their rows, and the others."""
     prefix = framing.prefix(schema)
     ready: list[bytes] = []
@@ -112,10 +126,10 @@ def _translated(
             rows.append(row)
         except WireError as error:
             bad.append((row, error))
-    return ready, rows, bad
+    return ready, np.array(rows, np.int64), bad
 
 
-def _halves(schema: Schema, framing: Framing, raws: Sequence[bytes], rows: Sequence[int]) -> Iterator[Part]:
+def _halves(schema: Schema, framing: Framing, raws: Raws, rows: Rows) -> Iterator[Part]:
     frame = _block(schema, framing, raws)
     if frame is not None:
         yield rows, frame
@@ -124,24 +138,19 @@ def _halves(schema: Schema, framing: Framing, raws: Sequence[bytes], rows: Seque
         yield from _halves(schema, framing, raws[:middle], rows[:middle])
         yield from _halves(schema, framing, raws[middle:], rows[middle:])
     else:
-        yield from _screened(schema, framing, raws, rows)
+        yield from _screened(schema, framing, _given(raws), rows)
 
 
-def _screened(schema: Schema, framing: Framing, raws: Sequence[bytes], rows: Sequence[int]) -> Iterator[Part]:
-    sound: list[bytes] = []
-    found: list[int] = []
-    for raw, row in zip(raws, rows, strict=True):
-        fault = _fault(schema, framing, raw)
-        if fault is None:
-            sound.append(raw)
-            found.append(row)
-        else:
-            yield [row], fault
+def _screened(schema: Schema, framing: Framing, raws: list[bytes], rows: Rows) -> Iterator[Part]:
+    faults = [_fault(schema, framing, raw) for raw in raws]
+    yield from ((rows[n : n + 1], fault) for n, fault in enumerate(faults) if fault is not None)
+    kept = [n for n, fault in enumerate(faults) if fault is None]
+    sound = [raws[n] for n in kept]
     frame = _block(schema, framing, sound)
     if frame is not None:
-        yield found, frame
+        yield rows[kept], frame
     else:
-        yield from (([row], _alone(schema, framing, raw)) for raw, row in zip(sound, found, strict=True))
+        yield from ((rows[n : n + 1], _alone(schema, framing, raws[n])) for n in kept)
 
 
 def _fault(schema: Schema, framing: Framing, raw: bytes) -> WireError | None:
@@ -165,20 +174,22 @@ def _alone(schema: Schema, framing: Framing, raw: bytes) -> pl.DataFrame | WireE
     return WireError("malformed", message) if frame is None else frame
 
 
-def _block(schema: Schema, framing: Framing, raws: Sequence[bytes]) -> pl.DataFrame | None:
-    if not raws:
+def _block(schema: Schema, framing: Framing, raws: Raws) -> pl.DataFrame | None:
+    if not len(raws):
         return _empty(schema)
     if len(raws) >= SCANNED:
         with suppress(Unfit):
-            return scan(schema, len(framing.prefix(schema)), raws)
+            return scan(
+                schema, len(framing.prefix(schema)), raws if isinstance(raws, Slices) else Slices.of(raws)
+            )
     return _container(schema, framing, raws)
 
 
-def _container(schema: Schema, framing: Framing, raws: Sequence[bytes]) -> pl.DataFrame | None:
+def _container(schema: Schema, framing: Framing, raws: Raws) -> pl.DataFrame | None:
     header = _header(schema, len(framing.prefix(schema)))
     number = 1 + SystemRandom().random()
     boundary = struct.pack("<d", number)
-    body = boundary.join(raws)
+    body = boundary.join(_given(raws))
     size = len(body) + len(boundary)
     parts = (header, varint(len(raws)), varint(size), body, boundary, SYNC)
     try:

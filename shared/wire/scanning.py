@@ -8,7 +8,6 @@ What is unusual (arrays in several blocks or of many texts, lists of records tha
 broken raise `Unfit`; `columns.py` then reads the batch in the way that knows everything.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shared.wire.schemas import Schema
+from shared.wire.slices import Slices
+from shared.wire.varints import read_varints
 from shared.wire.views import SKIPPED
 
 Ints = NDArray[np.int64]
 Position = Ints
 """Where each row is being read, (n,)."""
 
-LONGEST_VARINT = 10
 MOST_ITEMS = 64
 """Items of varying size that are walked one after the other; more of them are left to Polars."""
 MOST_PADDED = 4
@@ -48,14 +48,12 @@ class Unfit(Exception):
     """The batch is not read here."""
 
 
-def scan(schema: Schema, prefix_size: int, raws: Sequence[bytes]) -> pl.DataFrame:
-    """The wanted fields of `schema` of n records, whose first `prefix_size` bytes are passed over.
-
-    Raises Unfit.
+def scan(schema: Schema, prefix_size: int, raws: Slices) -> pl.DataFrame:
+    """The wanted fields of `schema` of n records, none of them None, whose first `prefix_size` bytes are
+    passed over. Raises Unfit.
     """
-    ends = np.cumsum(np.fromiter(map(len, raws), np.int64, len(raws)))
-    at = np.concatenate(([0], ends[:-1])) + prefix_size
-    walk, columns = _Walk(b"".join(raws)), []
+    at, ends = raws.starts + prefix_size, raws.ends
+    walk, columns = _Walk(raws.raw), []
     try:
         for field in schema.definition["fields"]:
             if field.get(SKIPPED):
@@ -189,26 +187,10 @@ class _Walk:
         return length, at
 
     def _varint(self, at: Position) -> tuple[Ints, Position]:
-        low = self._gather("u1", at)
-        if low.max(initial=0) < 0x80:
-            return ((low >> 1) ^ -(low & 1).view(np.int8)).astype(np.int64), at + 1
-        value = (low & 0x7F).astype(np.uint64)
-        more, at = low > 0x7F, at + 1
-        for shift in range(7, 7 * LONGEST_VARINT, 7):
-            if more.all():
-                part = self._gather("u1", at)
-                at = at + 1
-            else:
-                part = np.zeros(len(at), np.uint8)
-                part[more] = self._gather("u1", at[more])
-                at = at + more
-            if shift == 7 * (LONGEST_VARINT - 1) and part.max() > 1:
-                break
-            value |= (part & 0x7F).astype(np.uint64) << np.uint64(shift)
-            more = part > 0x7F
-            if not more.any():
-                return (value >> np.uint64(1)).view(np.int64) ^ -(value & np.uint64(1)).view(np.int64), at
-        raise Unfit("an integer of more than 64 bits")
+        try:
+            return read_varints(self._bytes, at)
+        except ValueError as error:
+            raise Unfit(str(error)) from error
 
     def _texts(self, start: Position, length: Ints) -> pl.Series:
         try:

@@ -17,17 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from shared.broker.batches import Batch, BatchApp, Hooks, Offsets, Partitions, create_app, serve
+from shared.broker.ledger import read_all
 from shared.broker.settings import BrokerSettings
+from tests.waiting import until
 
 PARTITIONS = range(4)
 LIMIT = 60.0
 """Seconds within which anything awaited here must come about."""
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def parts(topic: str, numbers: Iterable[int] = PARTITIONS) -> Partitions:
@@ -36,10 +32,13 @@ def parts(topic: str, numbers: Iterable[int] = PARTITIONS) -> Partitions:
 
 @asynccontextmanager
 async def producer(
-    settings: BrokerSettings, transactional_id: str | None = None
+    settings: BrokerSettings, transactional_id: str | None = None, codec: str | None = None
 ) -> AsyncIterator[AIOKafkaProducer]:
     found = AIOKafkaProducer(
-        **settings.aiokafka(), enable_idempotence=True, transactional_id=transactional_id
+        **settings.aiokafka(),
+        enable_idempotence=True,
+        transactional_id=transactional_id,
+        compression_type=codec,
     )
     await found.start()
     try:
@@ -165,11 +164,23 @@ async def test_a_batch_holds_the_records_as_they_were_written(topics: BrokerSett
         await until(lambda: worker.count() == 6)
     [batch] = worker.batches
     assert (batch.topic, batch.partition, len(batch), batch.next_offset) == (topic, 2, 6, 6)
-    assert batch.values == [b"v0", b"v1", b"v2", b"v3", b"v4", None]
-    assert batch.keys == [b"k0", b"k1", b"k2", b"k3", b"k4", b"gone"]
-    assert [dict(headers) for headers in batch.headers] == [{"n": b"%d" % n} for n in range(5)] + [{}]
+    assert list(batch.values) == [b"v0", b"v1", b"v2", b"v3", b"v4", None]
+    assert list(batch.keys) == [b"k0", b"k1", b"k2", b"k3", b"k4", b"gone"]
+    assert [dict(record.headers) for record in batch.records] == [{"n": b"%d" % n} for n in range(5)] + [{}]
     assert batch.offsets.tolist() == list(range(6))
     assert batch.timestamps.tolist() == [record.timestamp for record in written]
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_producers_may_compress_as_they_like(topics: BrokerSettings, topic: str, codec: str) -> None:
+    values = [b"value %d " % n * 10 for n in range(50)]
+    async with producer(topics, codec=codec) as sender:
+        await asyncio.gather(*[await sender.send(topic, value, partition=1) for value in values])
+    async with Worker(topics, topic) as worker:
+        await until(lambda: worker.count() == 50)
+    assert worker.values(topic)[1] == values
+    read = await asyncio.to_thread(list, read_all(topics, "decisions", 1))  # by the other client
+    assert [record.value for record in read] == values
 
 
 async def test_what_is_done_is_committed_to_the_record(topics: BrokerSettings, topic: str) -> None:

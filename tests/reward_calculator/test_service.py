@@ -1,10 +1,6 @@
 """The reward calculator as a process on a real Kafka: rewards as the oracle's, once each."""
 
 import asyncio
-import os
-import subprocess
-import sys
-import time
 import uuid
 
 import httpx
@@ -12,10 +8,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.broker.partitioner import partition_for
-from shared.broker.ports import free_block
 from shared.broker.settings import BrokerSettings
 from shared.wire.codec import decode, encode
 from shared.wire.schemas import schema
+from tests.processes import ServiceProcess
 
 APPLICATION = """
 application: shop
@@ -61,45 +57,18 @@ def interaction(decision_id, interaction_id="i", value=1.0, **changes):
     } | changes
 
 
-class Calculator:
+class Calculator(ServiceProcess):
     """The service as its user runs it, against a prefix of its own."""
 
     def __init__(self, names: BrokerSettings, folder) -> None:
         (folder / "shop.yaml").write_text(APPLICATION)
-        self.port = free_block("127.0.0.1", 1)
-        self._environment = os.environ | {
-            "STREAMWHEEL_BROKER": names.broker,
-            "STREAMWHEEL_TOPIC_PREFIX": names.topic_prefix,
-            "STREAMWHEEL_APPLICATIONS": str(folder),
-            "STREAMWHEEL_PORT": str(self.port),
-            "STREAMWHEEL_INSTANCE": folder.name,
-        }
-        self._log = folder / "log"
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "services.reward_calculator"]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(command, env=self._environment, stderr=log)
-        wait_for(self.ready)
-
-    def ready(self) -> bool:
-        assert self.process.poll() is None, self._log.read_text()[-2000:]
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        super().__init__(
+            "services.reward_calculator",
+            names,
+            folder / "log",
+            STREAMWHEEL_APPLICATIONS=str(folder),
+            STREAMWHEEL_INSTANCE=folder.name,
+        )
 
 
 def last(rewards):
@@ -107,21 +76,10 @@ def last(rewards):
     return {r["decision"]["decision_id"]: r for r in rewards}
 
 
-def wait_for(condition, limit=60.0):
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-
-
 @pytest.fixture
-def calculator(topics, tmp_path):
-    running = Calculator(topics, tmp_path)
-    try:
-        running.start()
+async def calculator(topics, tmp_path):
+    async with Calculator(topics, tmp_path).running() as (running, _):
         yield running
-    finally:
-        running.stop()
 
 
 class Topics:
@@ -220,7 +178,7 @@ async def test_broken_records_become_dead_letters_and_the_partition_goes_on(calc
         dead = await log.until("dead-letters", len(broken) + 1)
         assert {d.value for d in dead} == {*broken, not_finite}
         assert [r["reward"] for r in await log.rewards()] == [4.0]
-    text = httpx.get(f"http://127.0.0.1:{calculator.port}/metrics").text
+    text = httpx.get(f"{calculator.url}/metrics").text
     assert 'streamwheel_records_dead_total{reason="null-value",topic="decisions"} 1.0' in text
 
 
@@ -248,7 +206,7 @@ async def test_killed_at_any_moment_every_decision_has_its_reward_once(calculato
                 *(log.interact(i, f"{k}", float(k)) for n, i in enumerate(part) for k in range(n % 3))
             )
             calculator.kill()
-            calculator.start()
+            await calculator.begin()
         async with asyncio.timeout(60):
             while len(last(rewards := await log.rewards())) < len(ids):
                 await asyncio.sleep(0.1)
@@ -272,7 +230,7 @@ async def test_a_worker_that_joins_takes_over_partitions_without_a_double(calcul
         await asyncio.gather(*(log.decide(i) for i in ids[:150]))
         second = Calculator(topics, folder)
         try:
-            second.start()
+            await second.begin()
             await asyncio.gather(*(log.interact(i) for i in ids[:150]))
             await asyncio.gather(*(log.decide(i) for i in ids[150:]))
             calculator.kill()
@@ -283,4 +241,4 @@ async def test_a_worker_that_joins_takes_over_partitions_without_a_double(calcul
             chains = [r["revision"] for r in await log.rewards() if r["decision"]["decision_id"] == ids[0]]
             assert chains == list(range(len(chains)))
         finally:
-            second.stop()
+            second.kill()

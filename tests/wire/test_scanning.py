@@ -14,6 +14,7 @@ from shared.wire.codec import SINGLE_OBJECT, encode
 from shared.wire.columns import decode_columns
 from shared.wire.scanning import Unfit, scan
 from shared.wire.schemas import Schema, schema
+from shared.wire.slices import Slices
 from shared.wire.views import SKIPPED, view
 from tests.wire.broken import broken
 from tests.wire.samples import DECISION, SAMPLES, TOPICS, records
@@ -46,7 +47,7 @@ def container(seen: Schema, raws: Sequence[bytes]) -> pl.DataFrame | None:
 
 def scanned(seen: Schema, raws: Sequence[bytes]) -> pl.DataFrame | None:
     try:
-        return scan(seen, PREFIX, raws)
+        return scan(seen, PREFIX, Slices.of(raws))
     except Unfit:
         return None
 
@@ -69,7 +70,7 @@ def test_any_records_are_read_as_polars_reads_them(topic: str, data: st.DataObje
 def test_a_batch_of_samples_needs_no_polars(topic: str, skipped: bool) -> None:
     seen = view(schema(topic), ()) if skipped else flat(topic)
     raws = [encode(schema(topic), SAMPLES[topic])] * 5
-    found = scan(seen, PREFIX, raws)
+    found = scan(seen, PREFIX, Slices.of(raws))
     assert found.columns == [f["name"] for f in seen.definition["fields"] if not f.get(SKIPPED)]
     assert skipped or len(found) == 5
 
@@ -141,24 +142,24 @@ def test_rows_of_very_different_lengths_are_read_too() -> None:
     ]
     expected = container(seen, raws)
     assert expected is not None
-    assert scan(seen, PREFIX, raws).equals(expected)
+    assert scan(seen, PREFIX, Slices.of(raws)).equals(expected)
 
 
 def test_lists_of_records_are_read_where_none_has_items() -> None:
     sample = SAMPLES["interactions"]
     full, bare = (encode(schema("interactions"), sample | more) for more in ({}, {"attributes": []}))
-    found = scan(schema("interactions"), PREFIX, [bare] * 3)
+    found = scan(schema("interactions"), PREFIX, Slices.of([bare] * 3))
     expected = container(schema("interactions"), [bare] * 3)
     assert expected is not None
     assert found.equals(expected)
     assert found.schema == decode_columns(schema("interactions"), [full]).frame.schema
     with pytest.raises(Unfit):
-        scan(schema("interactions"), PREFIX, [bare, full])
+        scan(schema("interactions"), PREFIX, Slices.of([bare, full]))
 
 
 def test_one_giant_among_many_is_left_to_polars() -> None:
     giant = encode(schema("decisions"), {**DECISION, "decision_id": "x" * 200_000})
     raws = [giant] + [encode(schema("decisions"), DECISION)] * 1999
     with pytest.raises(Unfit, match="far longer"):
-        scan(flat("decisions"), PREFIX, raws)
+        scan(flat("decisions"), PREFIX, Slices.of(raws))
     assert len(decode_columns(flat("decisions"), raws).frame) == 2000
