@@ -39,6 +39,8 @@ class Parameters:
     """Interactions older than this, counted from the latest one, are left out."""
     min_interactions: Annotated[int, Field(ge=1)] = 5
     """Users with fewer interactions are left out."""
+    evaluation_days: Annotated[float, Field(gt=0)] = 3.0
+    """A policy learnt before these last days is compared with them, and with rules."""
     gate_interactions: Annotated[int, Field(ge=0)] = 1000
     """The gates want so many interactions …"""
     gate_reward: float = 0.3

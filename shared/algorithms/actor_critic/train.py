@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 
-from shared.algorithms import histories
 from shared.algorithms.actor_critic.declaration import Parameters
 from shared.algorithms.contract import Dataset, Progress
-from shared.algorithms.deep import listeners
-from shared.algorithms.deep.policy import NetworkPolicy
-from shared.algorithms.deep.training import algos, dataset, encoder, fit, keep, workspace
+from shared.algorithms.deep import learning, listeners
+from shared.algorithms.deep.training import algos, encoder
 
 summary = listeners.summary
 
@@ -31,24 +29,9 @@ class Distribution(torch.nn.Module):  # type: ignore[misc]
 def train(
     data: Dataset, parameters: Parameters, seed: int, out: Path, progress: Progress
 ) -> Mapping[str, float]:
-    """Fit, and write `policy.onnx`, its parameters and `policy.json`."""
-    frame = listeners.window(data, parameters)
-    found = listeners.episodes(frame, data.actions)
-    with workspace(seed):
-        algorithm = fit(
-            configuration(parameters),
-            dataset(found.contexts, found.chosen, found.rewards, found.terminals),
-            parameters.steps,
-            progress,
-        )
-        difference = keep(Distribution(algorithm.impl.policy), found.contexts[:1000], out, "policy")
-    NetworkPolicy.describe(out / "policy.json", data.actions, parameters.floor, "probabilities")
-    progress(1.0, "done")
-    return histories.gates(frame, parameters.gate_interactions, parameters.gate_reward) | {
-        "onnx_difference": difference,
-        "steps": float(parameters.steps),
-        "users": float(frame["subject_id"].n_unique()),
-    }
+    """As `learning.train`."""
+    method = learning.Method(configuration, lambda fitted: Distribution(fitted.impl.policy), "probabilities")
+    return learning.train(method, data, parameters, seed, out, progress)
 
 
 def configuration(parameters: Parameters) -> Any:
