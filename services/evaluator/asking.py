@@ -1,11 +1,14 @@
 """Candidates' policies: loaded, verified, and asked, without trust in what they answer."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
-from shared.algorithms.artefacts import ArtefactError, load
-from shared.algorithms.serving import DiscretePolicy, Policy, load_policy
+from services.evaluator.artefacts import artefact
+from shared.algorithms.artefacts import Artefact, ArtefactError
+from shared.algorithms.serving import ContinuousPolicy, DiscretePolicy, Policy
+from shared.algorithms.serving import policy_of as serve
 from shared.applications.contract import Application
 from shared.core.arrays import Floats
 from shared.wire.training import Candidate
@@ -24,22 +27,38 @@ class Unusable(Exception):
 
 def policy_of(candidate: Candidate, application: Application) -> Policy:
     """The verified policy of a candidate, if it decides what the application asks. Raises Unusable."""
-    folder = Path(candidate.artefact)
-    try:
-        made = load(folder, candidate.candidate_id).manifest
-        if (made.application, made.algorithm) != (candidate.application, candidate.algorithm):
-            raise Unusable(
-                "artefact",
-                f"the artefact is a {made.algorithm} of {made.application}, the candidate a "
-                f"{candidate.algorithm} of {candidate.application}",
-            )
-        policy = load_policy(folder, candidate.candidate_id)
-    except (ArtefactError, OSError) as error:
-        raise Unusable("artefact", str(error)) from error
-    except ImportError as error:
-        raise Unusable("library", f"{candidate.algorithm} needs {error.name}") from error
+    with unusable_if_broken(candidate), artefact(candidate.artefact, candidate.candidate_id) as found:
+        check(found, candidate)
+        policy = serve(found)
     _suit(policy, application)
     return policy
+
+
+@contextmanager
+def unusable_if_broken(candidate: Candidate) -> Iterator[None]:
+    """What is wrong with an artefact as a reason."""
+    try:
+        yield
+    except Unusable:
+        raise
+    except ImportError as error:
+        raise Unusable("library", f"{candidate.algorithm} needs {error.name}") from error
+    except (ArtefactError, OSError) as error:
+        raise Unusable("artefact", str(error)) from error
+    except Exception as error:  # storages of all kinds raise classes of their own
+        detail = f"{candidate.artefact}: {type(error).__name__}: {error}"
+        raise Unusable("artefact", detail) from error
+
+
+def check(found: Artefact, candidate: Candidate) -> None:
+    """Hold an artefact to what its candidate says. Raises Unusable."""
+    made = found.manifest
+    if (made.application, made.algorithm) != (candidate.application, candidate.algorithm):
+        raise Unusable(
+            "artefact",
+            f"the artefact is a {made.algorithm} of {made.application}, the candidate a "
+            f"{candidate.algorithm} of {candidate.application}",
+        )
 
 
 def _suit(policy: Policy, application: Application) -> None:
@@ -49,7 +68,10 @@ def _suit(policy: Policy, application: Application) -> None:
             f"the policy reads {policy.width} features, {application.name} has {application.context_width}"
         )
         raise Unusable("schema-drift", detail)
-    if not isinstance(policy, DiscretePolicy):
+    if isinstance(policy, ContinuousPolicy):
+        vector = application.vector_action
+        if vector is None or list(policy.names) != list(vector.numbers):
+            raise Unusable("actions", f"the policy's action is a vector of {', '.join(policy.names)}")
         return
     if application.action_width:
         raise Unusable("actions", "the policy has a list of actions, and requests bring their own")

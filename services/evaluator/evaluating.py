@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from services.evaluator.asking import Unusable, policy_of
-from services.evaluator.judging import judge_log, refused, settings_of
+from services.evaluator.judging import Judged, judge_log, refused, settings_of
+from services.evaluator.judging_vectors import judge_vectors
 from services.evaluator.lineage import Lineage
 from services.evaluator.pages import Pages
-from services.evaluator.rewards import read_log
+from services.evaluator.rewards import Logged, read_log
 from services.evaluator.settings import EvaluatorSettings
+from shared.algorithms.serving import ContinuousPolicy, Policy
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
+from shared.core.estimators.settings import Settings
 from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
@@ -43,14 +46,30 @@ class Evaluating:
         try:
             policy = policy_of(candidate, application)
             since = now - round(self._settings.window.total_seconds() * 1000)
+            vector = isinstance(policy, ContinuousPolicy)
+            most = self._settings.most_decisions
             logged = read_log(
-                self._broker, candidate.application, self._partitions, since, self._settings.most_decisions
+                self._broker, candidate.application, self._partitions, since, most, attributes=vector
             )
             settings = settings_of(application.settings, widening, self._settings.tuned_at)
-            judged = judge_log(about, policy, application, logged, lineage, settings)
+            judged = judge(about, policy, application, logged, lineage, settings)
         except Unusable as error:
             return refused(about, error.name, str(error))
         return replace(judged.evaluation, report=self._pages.write(judged))
+
+
+def judge(
+    about: Evaluation,
+    policy: Policy,
+    application: Application,
+    logged: Logged,
+    lineage: Lineage,
+    settings: Settings,
+) -> Judged:
+    """Judge a policy of either kind. Raises Unusable."""
+    if isinstance(policy, ContinuousPolicy):
+        return judge_vectors(about, policy, application, logged, lineage, settings)
+    return judge_log(about, policy, application, logged, lineage, settings)
 
 
 def about_candidate(candidate: Candidate, now: int) -> Evaluation:

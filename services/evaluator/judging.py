@@ -4,17 +4,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+import polars as pl
 
+from services.evaluator import metrics as product
 from services.evaluator.decisions import closed, unseen
 from services.evaluator.lineage import Lineage
 from services.evaluator.logs import Usable, log_of, usable
 from services.evaluator.rewards import Logged
-from shared.algorithms.serving import ContinuousPolicy, Policy
+from shared.algorithms.serving import DiscretePolicy
 from shared.applications.contract import Application
 from shared.applications.settings import ApplicationSettings
 from shared.core.estimators import evaluation as core
 from shared.core.estimators.limits import Limits
 from shared.core.estimators.limits import Reason as CoreReason
+from shared.core.estimators.log import Logged as Log
 from shared.core.estimators.refusals import support_reasons
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.verdict import Guard, Judgement
@@ -28,7 +31,7 @@ REWARD = "reward"
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """An evaluation, with what a page shows of it; None where there was nothing to estimate from."""
+    """An evaluation, with what a page shows of it; None where there is nothing to show."""
 
     evaluation: Evaluation
     study: Study | None
@@ -60,7 +63,7 @@ def refused(about: Evaluation, name: str, detail: str) -> Evaluation:
 
 def judge_log(
     about: Evaluation,
-    policy: Policy,
+    policy: DiscretePolicy,
     application: Application,
     logged: Logged,
     lineage: Lineage,
@@ -71,9 +74,6 @@ def judge_log(
     Raises Unusable.
     """
     about = replace(about, data=logged.spans, widening=settings.widening)
-    if isinstance(policy, ContinuousPolicy):
-        detail = "the policy's actions are vectors of numbers: logged ones of a list have no density at them"
-        return Judged(refused(about, "no-density", detail), None, settings)
     decisions = closed(unseen(logged.frame, lineage), logged.frame, application.settings)
     found = usable(decisions, policy, application, settings.limits)
     log = log_of(found, [guard.name for guard in settings.guards])
@@ -84,14 +84,29 @@ def judge_log(
     about = replace(about, decisions=len(log), reasons=reasons_of(found.left_out))
     if not len(log):
         return Judged(few(about, application.settings), None, settings)
+    about, log, settings = with_metrics(about, log, found.frame, settings)
     chunk = Chunk(log, found.frame["policy"].to_list())
     study = Study([chunk], settings, models=log.q_logged is not None, clustered=True)
-    doubts = reasons_of([*_stale(found, about.at, settings), *_unsupported(found, settings)])
-    return Judged(_decided(about, study.evaluation, doubts, application.settings), study, settings)
+    doubts = reasons_of([*stale(found.frame, about.at, settings), *_unsupported(found, settings)])
+    return Judged(decided(about, study.evaluation, doubts, application.settings), study, settings)
 
 
-def _stale(found: Usable, now: int, settings: Settings) -> Iterator[CoreReason]:
-    times = found.frame["decision_time"].to_numpy() / 1000
+def with_metrics(
+    about: Evaluation, log: Log, frame: pl.DataFrame, settings: Settings
+) -> tuple[Evaluation, Log, Settings]:
+    """Have the application's metrics estimated too, those that all decisions tell."""
+    guarded = [guard.name for guard in settings.guards]
+    told, untold = product.whole(product.told(frame, about.application, guarded))
+    return (
+        replace(about, reasons=(*about.reasons, *reasons_of(untold))),
+        replace(log, metrics={**log.metrics, **told}),
+        replace(settings, told=list(told)),
+    )
+
+
+def stale(frame: pl.DataFrame, now: int, settings: Settings) -> Iterator[CoreReason]:
+    """Yield a reason if the newest decision is too old; `now` in milliseconds since 1970."""
+    times = frame["decision_time"].to_numpy() / 1000
     yield from age_reasons(Window(float(times.min()), float(times.max())), now / 1000, settings.limits)
 
 
@@ -100,15 +115,22 @@ def _unsupported(found: Usable, settings: Settings) -> Iterator[CoreReason]:
     yield from support_reasons(behaviour, found.probabilities, settings.limits)
 
 
-def _decided(
-    about: Evaluation, found: core.Evaluation, doubts: tuple[Reason, ...], settings: ApplicationSettings
+def decided(
+    about: Evaluation,
+    found: core.Evaluation,
+    doubts: tuple[Reason, ...],
+    settings: ApplicationSettings,
+    basis: str = "",
 ) -> Evaluation:
-    """The evaluation with its figures and verdict; its reasons so far tell what was left out."""
+    """The evaluation with its figures and verdict; its reasons so far tell what was left out.
+
+    `basis` is added to the names of estimators: what they rest on.
+    """
     about = replace(
         about,
         effective_sample_size=found.effective_sample_size,
         max_weight=found.max_weight,
-        metrics=tuple(_metrics(found)),
+        metrics=tuple(_metrics(found, basis)),
     )
     if about.decisions < settings.evaluation.least_decisions:
         return few(about, settings)
@@ -129,9 +151,10 @@ def few(about: Evaluation, settings: ApplicationSettings) -> Evaluation:
     return replace(about, verdict="inconclusive", reasons=(reason, *about.reasons))
 
 
-def _metrics(found: core.Evaluation) -> Iterator[MetricEstimate]:
-    for judgement in found.judgements:
-        yield metric(judgement, found.decided_by if judgement.guard.name == REWARD else "snips")
+def _metrics(found: core.Evaluation, basis: str) -> Iterator[MetricEstimate]:
+    for judgement in (*found.judgements, *found.told):
+        name = found.decided_by if judgement.guard.name == REWARD else "snips"
+        yield metric(judgement, f"{name}-{basis}" if basis else name)
 
 
 def metric(judgement: Judgement, estimator: str) -> MetricEstimate:

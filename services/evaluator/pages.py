@@ -38,6 +38,13 @@ class Pages:
         path = self.path(found.application, found.candidate_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         making = path.with_suffix(".making")
-        write_report(making, judged.study, judged.settings, f"{found.application} {found.candidate_id[:12]}")
+        write_report(
+            making,
+            judged.study,
+            judged.settings,
+            f"{found.application} {found.candidate_id[:12]}",
+            verdict=found.verdict,
+            reasons=[(each.name, each.detail) for each in found.reasons],
+        )
         os.replace(making, path)
         return f"{self._address}/v1/evaluations/{found.application}/{found.candidate_id}/report"

@@ -33,6 +33,8 @@ _OF_DECISION = (
 _OF_REWARD = ("reward", "components", "previous_reward", "revision", "decision_time", "reward_time")
 _PREFIX = "decision."
 COLUMNS = (*(_PREFIX + name for name in _OF_DECISION), *_OF_REWARD)
+ATTRIBUTES = _PREFIX + "attributes"
+"""The column that candidates whose actions are vectors need too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +46,11 @@ class Logged:
     undecodable: int = 0
 
 
-def decode(records: Sequence[Any]) -> tuple[pl.DataFrame, int]:
-    """Records of one partition as columns, with `partition` and `offset`; and how many are no rewards."""
-    found = decode_columns(view(schema(TOPIC), COLUMNS), [record.value for record in records])
+def decode(records: Sequence[Any], attributes: bool = False) -> tuple[pl.DataFrame, int]:
+    """Records of one partition as columns, with `partition` and `offset`, the decisions' `attributes` if
+    asked for; and how many are no rewards."""
+    columns = (*COLUMNS, ATTRIBUTES) if attributes else COLUMNS
+    found = decode_columns(view(schema(TOPIC), columns), [record.value for record in records])
     offsets = pl.Series("offset", [records[row].offset for row in found.rows.tolist()], dtype=pl.Int64)
     partition = records[0].partition if records else 0
     frame = found.frame.rename(lambda name: name.removeprefix(_PREFIX)).with_columns(
@@ -55,9 +59,9 @@ def decode(records: Sequence[Any]) -> tuple[pl.DataFrame, int]:
     return frame, len(found.bad)
 
 
-def empty() -> pl.DataFrame:
+def empty(attributes: bool = False) -> pl.DataFrame:
     """The columns without rows."""
-    return decode([])[0]
+    return decode([], attributes)[0]
 
 
 def consumer(broker: BrokerSettings, group: str | None = None) -> Any:
@@ -81,7 +85,14 @@ def first_offsets(reader: Any, partitions: Iterable[TopicPartition], since: int)
     return {where: found[where].offset if found.get(where) else ends[where] for where in wanted}
 
 
-def read_log(broker: BrokerSettings, application: str, partitions: int, since: int, most: int) -> Logged:
+def read_log(
+    broker: BrokerSettings,
+    application: str,
+    partitions: int,
+    since: int,
+    most: int,
+    attributes: bool = False,
+) -> Logged:
     """The newest `most` or so rewards of an application that were appended since a time (milliseconds).
 
     Raises kafka.errors.KafkaError.
@@ -91,10 +102,11 @@ def read_log(broker: BrokerSettings, application: str, partitions: int, since: i
     try:
         reader.assign(places)
         starts, ends = first_offsets(reader, places, since), reader.end_offsets(places)
-        frames, spans, bad = [empty()], [], 0
+        frames, spans, bad = [empty(attributes)], [], 0
+        each = max(1, most // partitions)
         for where in places:
             frame, first, broken = _partition(
-                reader, where, application, starts[where], ends[where], max(1, most // partitions)
+                reader, where, application, starts[where], ends[where], each, attributes
             )
             frames.append(frame)
             bad += broken
@@ -106,7 +118,13 @@ def read_log(broker: BrokerSettings, application: str, partitions: int, since: i
 
 
 def _partition(
-    reader: Any, where: TopicPartition, application: str, start: int, end: int, most: int
+    reader: Any,
+    where: TopicPartition,
+    application: str,
+    start: int,
+    end: int,
+    most: int,
+    attributes: bool,
 ) -> tuple[pl.DataFrame, int, int]:
     reader.assign([where])
     reader.seek(where, start)
@@ -114,7 +132,7 @@ def _partition(
     while reader.position(where) < end:
         for records in reader.poll(timeout_ms=POLL_MS).values():
             before_end = [record for record in records if record.offset < end]
-            frame, broken = decode(before_end)
+            frame, broken = decode(before_end, attributes)
             frame = frame.filter(pl.col("application") == application)
             bad += broken
             if frame.height:
@@ -124,4 +142,4 @@ def _partition(
             dropped = held.popleft()
             rows -= dropped.height
             first = int(dropped["offset"][-1]) + 1
-    return pl.concat([empty(), *held]), first, bad
+    return pl.concat([empty(attributes), *held]), first, bad

@@ -10,14 +10,14 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from services.evaluator.following import CANDIDATES
+from services.evaluator.following import CANDIDATES, Follower
 from services.evaluator.handlers import Standing
 from services.evaluator.leading import GROUP, Lead
 from services.evaluator.pages import Pages
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.turns import MOST
 from shared.applications.contract import Application
-from shared.broker.ledger import Changes, LedgerBroken, join
+from shared.broker.ledger import Changes, LedgerBroken, join, poll
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -57,6 +57,7 @@ class Evaluator:
         self._listener = Changes()
         self._consumer: Any = None
         self._lead: Lead | None = None
+        self._follower: Follower | None = None
         self.standing = Standing(applications, settings.tuned_at)
         """What is known, replaced as a whole when candidates change hands."""
 
@@ -94,7 +95,7 @@ class Evaluator:
         self._listener = Changes()
         join(self._consumer, [self._broker.topic(CANDIDATES)], self._listener)
         while not self._stopping:
-            polled = self._consumer.poll(timeout_ms=POLL_MS)
+            polled = poll(self._consumer, POLL_MS)
             self._loop.beat()
             records = [record for found in polled.values() for record in found]
             if self._listener.changed():
@@ -102,8 +103,12 @@ class Evaluator:
                 if self._consumer.assignment():
                     self._take_over()
                     records = []  # read again, from where the log says
+                else:
+                    self._stand_by()
             if self._lead is not None:
                 self._lead.step(records)
+            elif self._follower is not None:
+                self._follower.poll()
 
     def _take_over(self) -> None:
         self._lead = Lead(
@@ -118,7 +123,16 @@ class Evaluator:
         )
         self.standing = self._lead.standing
 
+    def _stand_by(self) -> None:
+        """Learn what others say, so that whoever asks here is answered."""
+        self.standing = Standing(self._applications, self._settings.tuned_at)
+        self._follower = Follower(self._broker, self.standing, self._metrics)
+
     def _leave(self) -> None:
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            with suppress(KafkaError):
+                follower.close()
         lead, self._lead = self._lead, None
         if lead is not None:
             lead.close()

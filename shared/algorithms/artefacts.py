@@ -117,7 +117,7 @@ def load(folder: Path, expected: str | None = None, seen: Seen = unseen) -> Arte
     for name in sorted(present.keys() - manifest.files.keys()):
         raise ArtefactError(f"{folder / name}: is not in the manifest")
     for name, stated in sorted(manifest.files.items()):
-        if _digest(present[name], seen) != stated:
+        if digest(present[name], seen) != stated:
             raise ArtefactError(f"{folder / name}: is not the file of the manifest")
     return Artefact(folder, manifest)
 
@@ -128,7 +128,7 @@ def digests(folder: Path) -> dict[str, File]:
     for name, path in sorted(_files(folder).items()):
         if problem := file_problem(name):
             raise ValueError(f"{name} {problem}")
-        found[name] = _digest(path)
+        found[name] = digest(path)
     return found
 
 
@@ -169,7 +169,8 @@ def _files(folder: Path) -> Mapping[str, Path]:
     return found
 
 
-def _digest(path: Path, seen: Seen = unseen) -> File:
+def digest(path: Path, seen: Seen = unseen) -> File:
+    """Digest and size of a file. Raises OSError."""
     found, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

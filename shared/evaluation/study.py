@@ -27,7 +27,7 @@ class Study:
 
     Args:
         chunks: the log, in order; all bring the same columns.
-        settings: how to evaluate it; the guards' metrics are among the logs' own.
+        settings: how to evaluate it; the metrics of guards, and those told, are among the logs' own.
         models: whether logs bring a reward model's predictions.
         clustered: whether they bring subjects.
         baseline: whether they bring a baseline policy's propensities.
@@ -46,7 +46,7 @@ class Study:
     ) -> None:
         self.summary = Summary(
             one_step(models=models),
-            metrics=[guard.name for guard in settings.guards],
+            metrics=[*(guard.name for guard in settings.guards), *settings.told],
             baseline=baseline,
             clustered=clustered,
             seed=settings.seed,

@@ -266,20 +266,6 @@ def test_widening_moves_both_ends_away_and_may_take_a_verdict_back(shop: Applica
         assert getattr(other, name) - getattr(other, centre) == pytest.approx(40 * apart)
 
 
-class Vector:
-    """Answers with weights."""
-
-    width, names = 2, ("a", "b")
-
-    def action(self, contexts: np.ndarray) -> np.ndarray:
-        return contexts
-
-
-def test_vectors_have_no_density_in_a_log_of_names(shop: Application) -> None:
-    found = judge(shop, records(shop, 500), Vector())
-    assert (found.evaluation.verdict, reasons(found)) == ("refused", ["no-density"])
-
-
 class Broken:
     """Answers with no distributions."""
 

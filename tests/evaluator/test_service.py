@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import httpx
 import pytest
 
 from shared.broker.dead_letters import origin
@@ -199,6 +200,15 @@ async def test_predictions_that_missed_widen_the_next_ones(topics: BrokerSetting
     )
 
 
+async def _answers(http: httpx.AsyncClient, candidate_id: str) -> bool:
+    """Whether it tells of an evaluation that another one has made."""
+    try:
+        found = (await http.get("/v1/evaluations/shop")).json()["evaluations"]
+    except httpx.TransportError:
+        return False
+    return [each["candidate_id"] for each in found] == [candidate_id]
+
+
 async def test_a_second_evaluator_stands_by_and_takes_over(topics: BrokerSettings, tmp_path: Path) -> None:
     shop = applications(tmp_path / "applications")["shop"]
     await give(topics, records(shop, 500))
@@ -210,6 +220,9 @@ async def test_a_second_evaluator_stands_by_and_takes_over(topics: BrokerSetting
             second.start()
             await put(topics, "candidates", one)
             await judged(topics, 1)
+            async with httpx.AsyncClient(base_url=second.url) as http:
+                await until(lambda: _answers(http, one.candidate_id))
+                assert (await http.get("/readyz")).status_code == 503
             assert await first.stop() == 0
             await put(topics, "candidates", other, one)
             found = await judged(topics, 2)

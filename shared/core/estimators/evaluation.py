@@ -43,6 +43,8 @@ class Evaluation:
     """The reward's first, then the guards'."""
     verdict: Verdict
     reasons: Sequence[Reason]
+    told: Sequence[Judgement] = ()
+    """Of metrics that decide nothing: each by itself, with its own verdict."""
 
 
 def evaluate(summary: Summary, settings: Settings) -> Evaluation:
@@ -55,7 +57,8 @@ def evaluate(summary: Summary, settings: Settings) -> Evaluation:
     kept = _kept(columns, chosen)
     bootstrap = Bootstrap(kept, resamples=settings.resamples, seed=settings.seed, method=settings.method)
     measure = Measure(summary, settings, kept, bootstrap)
-    judgements = list(_judgements(summary, settings, bootstrap, kept, ratio(decides, kept)))
+    every = list(_judgements(summary, settings, bootstrap, kept, ratio(decides, kept)))
+    judgements, told = every[: 1 + len(settings.guards)], every[1 + len(settings.guards) :]
     return Evaluation(
         rows=summary.rows,
         units=len(columns["rows"]),
@@ -68,6 +71,7 @@ def evaluate(summary: Summary, settings: Settings) -> Evaluation:
         judgements=judgements,
         verdict=overall(judgements),
         reasons=list(dict.fromkeys(reason for each in judgements for reason in each.reasons)),
+        told=told,
     )
 
 
@@ -129,7 +133,7 @@ def _judgements(
         target,
         _standard(summary, REWARD) if number is None else lambda sums: np.full_like(sums["rows"], number),
     )
-    for guard in settings.guards:
+    for guard in (*settings.guards, *map(Guard, settings.told)):
         yield judged(guard, _weighted(guard.name), _standard(summary, guard.name))
 
 

@@ -30,6 +30,8 @@ class Settings:
     """A number to beat. None: the baseline policy's estimate, or the mean of the logged rewards."""
     guards: Sequence[Guard] = ()
     """Metrics beside the reward."""
+    told: Sequence[str] = ()
+    """Metrics that are estimated beside them and decide nothing."""
     widening: float = 1.0
     """Factor, at least 1, on the half-widths of bootstrap intervals and confidence sequences, and so on what
     the verdict is read from; see `calibration`."""

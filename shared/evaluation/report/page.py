@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from pathlib import Path
 from string import Template
@@ -20,15 +20,28 @@ TEMPLATE = Path(__file__).with_name("page.html")
 ONE, TWO = '<span class="key one"></span>', '<span class="key two"></span>'
 
 
-def write_report(path: Path, study: Study, settings: Settings, name: str) -> None:
-    """Write the page. Raises OSError."""
+def write_report(
+    path: Path,
+    study: Study,
+    settings: Settings,
+    name: str,
+    *,
+    verdict: str | None = None,
+    reasons: Iterable[tuple[str, str]] | None = None,
+) -> None:
+    """Write the page. Raises OSError.
+
+    `verdict` and `reasons` (name, detail) are given where more than the log was judged.
+    """
     found = study.evaluation
+    if reasons is None:
+        reasons = [(reason.name, reason.detail) for reason in found.reasons]
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=f"Evaluation of {escape(name)}",
-        verdict=str(found.verdict),
+        verdict=verdict or str(found.verdict),
         judged=f"by {found.decided_by} against {_baseline_name(found)}, "
         f"{100 * (1 - settings.alpha):g} % intervals",
-        reasons="".join(f"<p>{escape(reason.name)}: {escape(reason.detail)}</p>" for reason in found.reasons),
+        reasons="".join(f"<p>{escape(name)}: {escape(detail)}</p>" for name, detail in reasons),
         numbers="".join(_numbers(found)),
         figures="".join(_figures(study, settings)),
     )
@@ -64,6 +77,8 @@ def _figures(study: Study, settings: Settings) -> Iterator[str]:
     )
     yield _table(names, every)
     yield _verdicts(found)
+    if found.told:
+        yield _told(found)
     weights = study.summary.weights
     yield _figure(
         "Weights",
@@ -133,6 +148,18 @@ def _verdicts(found: Evaluation) -> str:
         for each in found.judgements
     ]
     return _figure("Verdicts", "Target less baseline, paired.", f"<table>{head}{''.join(rows)}</table>")
+
+
+def _told(found: Evaluation) -> str:
+    head = "<tr><th>metric<th>value<th>interval<th>baseline<th>difference<th>interval</tr>"
+    rows = [
+        f"<tr><td>{escape(each.guard.name)}<td>{number(each.value)}"
+        f"<td>[{number(each.ends.low)}, {number(each.ends.high)}]<td>{number(each.baseline)}"
+        f"<td>{number(each.difference)}<td>[{number(each.interval.low)}, {number(each.interval.high)}]</tr>"
+        for each in found.told
+    ]
+    caption = "Self-normalised estimates of the target, beside the baseline; they decide nothing."
+    return _figure("Metrics", caption, f"<table>{head}{''.join(rows)}</table>")
 
 
 def _bar(name: str, each: Estimate) -> Bar:

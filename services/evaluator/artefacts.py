@@ -1,0 +1,76 @@
+"""Candidates' artefacts as folders of this machine, wherever they are kept."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fsspec
+
+from shared.algorithms.artefacts import LARGEST_MANIFEST, Artefact, ArtefactError, digest
+from shared.algorithms.fetching import ArtefactCache
+from shared.algorithms.manifest import MANIFEST, File, Manifest
+
+MOST_BYTES = 4 << 30
+"""Larger artefacts are not fetched: a policy is some megabytes, a language model's adapter some hundred."""
+
+SCRATCH = "streamwheel-candidate-"
+
+
+@contextmanager
+def artefact(address: str, expected: str) -> Iterator[Artefact]:
+    """The whole verified artefact at an address (a folder, or whatever fsspec reaches: `s3://bucket/…`).
+
+    One from elsewhere lies here while the context is open. Raises ArtefactError, OSError, and what the
+    storage raises.
+    """
+    with TemporaryDirectory(prefix=SCRATCH) as scratch:
+        yield ArtefactCache(Path(scratch), MOST_BYTES).artefact(address, expected)
+
+
+@contextmanager
+def parts(address: str, expected: str, names: Collection[str]) -> Iterator[Artefact]:
+    """The verified manifest of an artefact, and those of the named files that it has, each verified alone.
+
+    For artefacts whose weights nobody here reads. Raises as `artefact`.
+    """
+    files, root = fsspec.core.url_to_fs(address)
+    manifest = _manifest(files, str(root), expected)
+    wanted = [name for name in names if name in manifest.files]
+    with _fetched(files, str(root), manifest, wanted) as folder:
+        yield Artefact(folder, manifest)
+
+
+def _manifest(files: Any, root: str, expected: str) -> Manifest:
+    path = f"{root}/{MANIFEST}"
+    if (size := files.info(path)["size"]) > LARGEST_MANIFEST:
+        raise ArtefactError(f"{path}: has {size:,} bytes, {LARGEST_MANIFEST:,} are allowed")
+    try:
+        manifest = Manifest.from_bytes(files.cat_file(path))
+    except ValueError as error:
+        raise ArtefactError(f"{path}: is no manifest: {error}") from error
+    if manifest.id != expected:
+        raise ArtefactError(f"{path}: is not the manifest of {expected}")
+    return manifest
+
+
+@contextmanager
+def _fetched(files: Any, root: str, manifest: Manifest, names: Collection[str]) -> Iterator[Path]:
+    size = sum(manifest.files[name].bytes for name in names)
+    if size > MOST_BYTES:
+        raise ArtefactError(f"{root}: has {size:,} bytes, {MOST_BYTES:,} are allowed")
+    with TemporaryDirectory(prefix=SCRATCH) as scratch:
+        folder = Path(scratch)
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(f"{root}/{name}", str(path))
+            _verify(path, manifest.files[name], f"{root}/{name}")
+        (folder / MANIFEST).write_bytes(manifest.to_bytes())
+        yield folder
+
+
+def _verify(path: Path, stated: File, name: str) -> None:
+    if digest(path) != stated:
+        raise ArtefactError(f"{name}: is not the file of the manifest")

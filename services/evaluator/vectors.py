@@ -1,0 +1,105 @@
+"""Decisions whose action is a vector of numbers, beside the vectors that a candidate would have given."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from services.evaluator.asking import Unusable
+from services.evaluator.logs import subjects
+from shared.algorithms.serving import ContinuousPolicy
+from shared.applications.contract import Application
+from shared.core.arrays import Floats
+from shared.core.estimators.continuous.weighing import VectorLog
+from shared.core.estimators.limits import Reason
+from shared.wire.columns import float_matrix
+
+NO_DENSITY = "no-density"
+DENSITY = "density"
+"""The attribute in which who decides by a density logs it: over the vector's numbers, or the first of them
+where those determine the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Decisions that can be weighed."""
+
+    frame: pl.DataFrame
+    log: VectorLog
+    left_out: tuple[Reason, ...]
+
+
+def vectors(frame: pl.DataFrame, policy: ContinuousPolicy, application: Application) -> Vectors:
+    """Leave out what cannot be weighed, by cause. `frame` has the decisions' attributes. Raises Unusable.
+
+    A vector that was given for certain has no density, and neither has one of the list: such decisions say
+    nothing of vectors between them, whatever their propensities.
+    """
+    reasons = list[Reason]()
+
+    def keep(name: str, kept: NDArray[np.bool_], detail: str) -> None:
+        nonlocal frame
+        if wrong := int((~kept).sum()):
+            reasons.append(Reason(name, float(wrong), None, f"{wrong} decisions left out: {detail}"))
+            frame = frame.filter(kept)
+
+    width, action = policy.width, application.vector_action
+    assert action is not None
+    keep(
+        "schema-drift",
+        (frame["context"].list.len() == width).to_numpy(),
+        f"their contexts have not the {width} features that the policy reads",
+    )
+    keep("broken-reward", frame["reward"].is_finite().to_numpy(), "their rewards are no finite numbers")
+    stated = _number(frame, DENSITY).is_not_null()
+    certain = (frame["probabilities"].list.len() > 0) & ~stated
+    keep(
+        NO_DENSITY,
+        ((frame["action"] == action.name) & ~certain).to_numpy(),
+        "they chose from a list, or gave a vector for certain: neither has a density",
+    )
+    numbers = frame.select(_number(frame, name).alias(name) for name in action.numbers)
+    keep(
+        "broken-action",
+        np.asarray(_finite(numbers).all(axis=1)),
+        f"not all of {', '.join(action.numbers)} are finite numbers",
+    )
+    density = _number(frame, DENSITY)
+    sound = density.is_null() | (density.is_finite() & (density > 0))
+    keep("broken-density", sound.fill_null(False).to_numpy(), "a density must be finite and above zero")
+    contexts = float_matrix(frame["context"], width).astype(np.float64)
+    log = VectorLog(
+        contexts=contexts,
+        taken=np.stack([_number(frame, name).to_numpy() for name in action.numbers], axis=1),
+        wanted=_asked(policy, contexts),
+        reward=frame["reward"].to_numpy(),
+        density=_number(frame, DENSITY).fill_null(float("nan")).to_numpy(),
+        cluster=subjects(frame),
+    )
+    return Vectors(frame, log, tuple(reasons))
+
+
+def _asked(policy: ContinuousPolicy, contexts: Floats) -> Floats:
+    """The policy's vectors, (n, m). Raises Unusable for what are none."""
+    shape = (len(contexts), len(policy.names))
+    if not len(contexts):
+        return np.zeros(shape)
+    try:
+        found = np.asarray(policy.action(contexts), np.float64)
+    except Exception as error:  # as in `asking`
+        raise Unusable("policy", f"{type(error).__name__}: {error}") from error
+    if found.shape != shape or not np.isfinite(found).all():
+        raise Unusable("policy", f"actions of shape {found.shape}; finite ones of shape {shape} are needed")
+    return found
+
+
+def _number(frame: pl.DataFrame, name: str) -> pl.Series:
+    """An attribute that is a number, null where a row has none of that name."""
+    of_name = pl.element().filter(pl.element().struct.field("name") == name)
+    column = pl.col("attributes").list.eval(of_name.struct.field("number")).list.last().cast(pl.Float64)
+    return frame.select(column.alias(name)).to_series()
+
+
+def _finite(numbers: pl.DataFrame) -> NDArray[np.bool_]:
+    return np.asarray(np.isfinite(numbers.fill_null(float("nan")).to_numpy()))

@@ -1,0 +1,65 @@
+"""Ridge reward models over contexts and vectors, which never predict a row they have seen."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.core.arrays import Floats
+
+RIDGE = 10.0
+"""As `shared.core.estimators.reward_model`'s: prior precision of a coefficient, in rows. All rows
+count alike: those that a narrow kernel gives weight are too few for as many coefficients."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a fitted model says, (n,) each."""
+
+    logged: Floats
+    """At the logged vector."""
+    target: Floats
+    """At the target's vector itself."""
+
+
+def predict(
+    contexts: Floats,
+    vectors: Floats,
+    wanted: Floats,
+    rewards: Floats,
+    fold: NDArray[np.int64],
+) -> Predicted:
+    """Predict each fold from the others: quadratic in the vector, with all products of context and vector.
+
+    Args:
+        contexts: (n, w), standardised.
+        vectors: (n, d), logged, in coordinates of variance about one.
+        wanted: (n, d), the target policy's.
+        rewards: (n,).
+        fold: (n,).
+    """
+    here, there = _features(contexts, vectors), _features(contexts, wanted)
+    found = Predicted(np.zeros(len(rewards)), np.zeros(len(rewards)))
+    for held in np.unique(fold):
+        rest, rows = fold != held, fold == held
+        coefficients = _fit(here[rest], rewards[rest])
+        found.logged[rows] = here[rows] @ coefficients
+        found.target[rows] = there[rows] @ coefficients
+    return found
+
+
+def _fit(features: Floats, rewards: Floats) -> Floats:
+    mean = float(rewards.mean())
+    curvature = features.T @ features + RIDGE * np.eye(features.shape[1])
+    found = np.linalg.solve(curvature, features.T @ (rewards - mean))
+    found[0] += mean
+    return np.asarray(found)
+
+
+def _features(contexts: Floats, vectors: Floats) -> Floats:
+    """(n, …): one, contexts and their squares, vectors, products, and the vectors' squares."""
+    count, size = vectors.shape
+    pairs = [(i, j) for i in range(size) for j in range(i)]
+    products = [(vectors[:, i] * vectors[:, j])[:, None] for i, j in pairs]
+    crossed = (contexts[:, :, None] * vectors[:, None, :]).reshape(count, -1)
+    return np.column_stack([np.ones(count), contexts, contexts**2, vectors, crossed, *products, vectors**2])
