@@ -4,12 +4,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import polars as pl
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -18,9 +16,13 @@ from services.trainer.settings import TrainerSettings
 from shared.applications.contract import Application
 from shared.archive.archive import Archive, Overtaken
 from shared.archive.columns import decode
+from shared.broker import fetching
+from shared.broker.records import Records
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics, bounded
+
+fetching.install()
 
 GROUP, TOPIC = "trainer-archive", "rewards"
 FETCH_MS = 200
@@ -29,8 +31,10 @@ FETCH_BYTES = 1 << 20
 RETRY_S = 1.0
 DECODED = 8_000
 """Rewards that are decoded at a time, since that takes several times their bytes in memory."""
-RECORD_BYTES = 100
-"""What Python takes to hold a record, beside its own bytes."""
+RECORD_BYTES = 64
+"""What it takes to know where a record's parts are, beside its own bytes."""
+PART_BYTES = 1_000
+"""What it takes to hold a fetch, beside its records."""
 log = logging.getLogger(__name__)
 
 
@@ -46,8 +50,29 @@ class Heap:
     next: int
     since: float = 0.0
     size: int = 0
-    values: list[bytes | None] = field(default_factory=list)
-    offsets: list[int] = field(default_factory=list)
+    """Bytes."""
+    count: int = 0
+    parts: list[Records] = field(default_factory=list)
+    """As they were fetched."""
+
+    def add(self, records: Records) -> None:
+        """Read on."""
+        self.parts.append(records)
+        self.count += len(records)
+        self.size += PART_BYTES + RECORD_BYTES * len(records) + len(records.values.raw)
+        self.next = int(records.offsets[-1]) + 1
+
+    def portions(self) -> Iterator[Records]:
+        """Hand all over in order, in few pieces; a piece has DECODED or as many as were fetched at once."""
+        taken, count = list[Records](), 0
+        self.parts.reverse()
+        while self.parts:
+            if taken and count + len(self.parts[-1]) > DECODED:
+                yield Records.concat(taken)
+                taken, count = [], 0
+            taken.append(self.parts.pop())
+            count += len(taken[-1])
+        yield Records.concat(taken)
 
 
 class Archiver:
@@ -87,6 +112,7 @@ class Archiver:
             consumer = self._consumer()
             try:
                 await consumer.start()
+                fetching.in_columns(consumer)
                 consumer.subscribe([self._broker.topic(TOPIC)], listener=_Listener(self, consumer))
                 while True:
                     await self._round(consumer)
@@ -177,18 +203,14 @@ class Archiver:
         if storing is not None:
             await storing
 
-    def _gather(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    def _gather(self, fetched: Mapping[TopicPartition, Records]) -> None:
         for where, records in fetched.items():
             heap = self._heaps.get(where)
-            if heap is None or not records:
+            if heap is None or not len(records):
                 continue
-            if not heap.offsets:
+            if not heap.count:
                 heap.since = self._monotonic()
-            values = [record.value for record in records]
-            heap.values += values
-            heap.offsets += [record.offset for record in records]
-            heap.size += sum(RECORD_BYTES + len(value or b"") for value in values)
-            heap.next = heap.offsets[-1] + 1
+            heap.add(records)
             self._metrics.records_in.labels(TOPIC).inc(len(records))
 
     async def _catch_up(self, consumer: AIOKafkaConsumer) -> None:
@@ -205,14 +227,14 @@ class Archiver:
         total = sum(heap.size for _, heap in largest)
         ripe = []
         for where, heap in largest:
-            if heap.values and (everything or total >= self._settings.flush_bytes or self._due(heap)):
+            if heap.count and (everything or total >= self._settings.flush_bytes or self._due(heap)):
                 ripe.append(where)
                 total -= heap.size
         return ripe
 
     def _due(self, heap: Heap) -> bool:
         waited = self._monotonic() - heap.since >= self._settings.flush_after.total_seconds()
-        return waited or len(heap.values) >= self._settings.flush_rewards
+        return waited or heap.count >= self._settings.flush_rewards
 
     async def _store(self, consumer: AIOKafkaConsumer, where: TopicPartition, heap: Heap) -> None:
         began = self._monotonic()
@@ -240,9 +262,8 @@ class Archiver:
 def decoded(partition: int, heap: Heap) -> tuple[pl.DataFrame, Counter[str]]:
     """A heap as the archive's columns, and what could not become a row by reason."""
     frames, refused = [], Counter[str]()
-    for start in range(0, len(heap.values), DECODED):
-        offsets = np.array(heap.offsets[start : start + DECODED], np.int64)
-        found = decode(heap.values[start : start + DECODED], offsets, partition)
+    for records in heap.portions():
+        found = decode(records.values, records.offsets, partition)
         frames.append(found.frame)
         refused += found.refused
     return pl.concat(frames), refused
