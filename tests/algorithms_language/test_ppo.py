@@ -122,6 +122,26 @@ def test_a_training_cut_short_goes_on_to_the_same_weights(
     assert (whole / "model.safetensors").read_bytes() != (tiny.LLAMA / "model.safetensors").read_bytes()
 
 
+def test_the_value_model_starts_from_a_reward_model_of_the_same_tokens(
+    candidate: Callable[[str], Artefact],
+) -> None:
+    import torch
+
+    from shared.algorithms.language import models
+    from shared.algorithms.language.scoring import Scorer
+    from shared.algorithms.ppo.train import _value_model
+
+    scorer = Scorer.load(candidate("reward_model").folder)
+    tokenizer = models.tokenizer(tiny.LLAMA)
+    started = _value_model(tiny.LLAMA, tokenizer, scorer)
+    assert started is not scorer.model
+    assert torch.equal(started.score.weight, scorer.model.score.weight)
+    tokenizer.add_tokens(["<other>"])
+    assert not torch.equal(
+        _value_model(tiny.LLAMA, tokenizer, scorer).score.weight, scorer.model.score.weight
+    )
+
+
 def test_refusals_name_what_is_wrong(
     asked: tuple[Dataset, Parameters], candidate: Callable[[str], Artefact], tmp_path: Path
 ) -> None:

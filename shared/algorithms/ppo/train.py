@@ -5,6 +5,7 @@ with a seed of its own, from the state that the last one left: so a training tha
 gives the same weights as one that was not.
 """
 
+import copy
 import hashlib
 import json
 import warnings
@@ -106,7 +107,7 @@ class _Run:
     ) -> None:
         self.tokenizer, self.parameters, self.seed, self.scratch = tokenizer, parameters, seed, scratch
         self.policy, self.reference = (models.causal(base).to(models.device()) for _ in range(2))
-        self.value = models.scalar(base, tokenizer.pad_token_id).to(models.device())
+        self.value = _value_model(base, tokenizer, scorer).to(models.device())
         self.reward = TextReward(scorer, tokenizer)
         self.prompts = [tokenizer(opening(query))["input_ids"] for query in queries]
         weights = [*self.policy.parameters(), *self.value.parameters()]
@@ -180,6 +181,20 @@ class _Run:
         rounds = -(-count // len(self.prompts))
         order = np.concatenate([random.permutation(len(self.prompts)) for _ in range(rounds)])[:count]
         return datasets.Dataset.from_dict({"input_ids": [self.prompts[i] for i in order]})
+
+
+def _value_model(base: Path, tokenizer: Any, scorer: Scorer) -> Any:
+    """A copy of the reward model where it is causal and has the policy's tokens (Ouyang et al. 2022, C.4).
+
+    It then tells from the first update on which queries score high whatever is answered; a new head on the
+    policy's weights has to learn that first, and until then it drowns what an answer adds.
+    """
+    causal = getattr(scorer.model, "score", None) is not None
+    if causal and scorer.tokenizer.get_vocab() == tokenizer.get_vocab():
+        found = copy.deepcopy(scorer.model)
+        found.config.pad_token_id = tokenizer.pad_token_id
+        return found
+    return models.scalar(base, tokenizer.pad_token_id)
 
 
 class _RanAwayError(Exception):

@@ -30,7 +30,11 @@ class Parameters:
     """Fewer pairs and labels than this are not trained on."""
 
 
-PRESETS: Mapping[str, Parameters] = {"default": Parameters()}
+PRESETS: Mapping[str, Parameters] = {
+    "default": Parameters(),
+    # For models of a million parameters or fewer, which hardly move at a larger one's rate.
+    "tiny": Parameters(learning_rate=1e-3, epochs=2),
+}
 APPLICATIONS = ("assistant",)
 TABLES: Mapping[str, Columns] = {"preferences": PREFERENCES, "feedback": FEEDBACK}
 LIBRARIES = ("torch", "transformers", "trl", "datasets", "accelerate", "safetensors")
