@@ -25,7 +25,7 @@ from services.trainer.running import Training
 from services.trainer.settings import TrainerSettings
 from shared.applications.contract import Application
 from shared.archive.archive import Archive
-from shared.broker.ledger import Changes, join
+from shared.broker.ledger import Changes, join, poll
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics, bounded
@@ -130,7 +130,7 @@ class Trainer:
         self._listener = Changes()
         join(self._consumer, [self._broker.topic(TRIGGERS)], self._listener)
         while not self._stopping:
-            polled = self._consumer.poll(timeout_ms=POLL_MS)
+            polled = poll(self._consumer, POLL_MS)
             self._loop.beat()
             if self._listener.changed():
                 self._leave()

@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 from shared.broker.settings import BrokerSettings
 
 POLL_MS = 200
+JOIN_MS = 1_000
 TIMEOUT_MS = 60_000
 """After so long without an end the broker aborts a transaction."""
 
@@ -117,6 +118,22 @@ def join(consumer: Any, topics: Sequence[str], listener: Changes) -> None:
         if not consumer.partitions_for_topic(topic):
             raise UnknownTopicOrPartitionError(topic)
     consumer.subscribe(list(topics), listener=listener)
+
+
+def poll(consumer: Any, timeout_ms: int) -> Mapping[Any, Sequence[Any]]:
+    """What a member's `poll` gives: new records by partition.
+
+    kafka-python 3.0.12 loses what it joins between two polls: where new metadata made it join again, it
+    forgets that it was joining, and where it knows, it joins anew. Then nothing is fetched any more, and
+    nobody notices. So it is reminded, and while it joins a poll may take JOIN_MS.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining:
+        if not coordinator.need_rejoin():
+            coordinator.request_rejoin()
+        timeout_ms = max(timeout_ms, JOIN_MS)
+    polled: Mapping[Any, Sequence[Any]] = consumer.poll(timeout_ms=timeout_ms)
+    return polled
 
 
 def read_all(
