@@ -112,6 +112,12 @@ class Application(Protocol):
         Decisions over HTTP carry it. Raises `FieldError` for a name that is no action.
         """
 
+    def asked_of(self, subject_id: str) -> Mapping[str, Any]:
+        """What is wanted of a subject beside the action, as JSON: decisions over HTTP carry it in `parameters`.
+
+        A function of the subject alone; empty where nothing is.
+        """
+
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """A request's context as a vector of d float32. Raises `FieldError` naming `context.<feature>`."""
 

@@ -102,6 +102,7 @@ def test_a_third_of_subjects_is_asked_and_always_the_same() -> None:
     asked = {subject for subject in SUBJECTS if ASSISTANT.variants.collected(subject)}
     assert len(asked) / len(SUBJECTS) == pytest.approx(0.3, abs=0.025)
     assert asked == {subject for subject in SUBJECTS if ASSISTANT.variants.collected(subject)}
+    assert {subject for subject in SUBJECTS if ASSISTANT.asked_of(subject)["collect_feedback"]} == asked
     more = ASSISTANT.variants.model_copy(update={"collection_rate": 0.5})
     assert asked < {subject for subject in SUBJECTS if more.collected(subject)}
 

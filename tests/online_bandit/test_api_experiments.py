@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.online_bandit.api.encoding import Encoder, dumps
 from services.online_bandit.api.experimenting import Trial
 from services.online_bandit.api.requests import read_one
 from shared.applications.experiments import experiment_of
@@ -71,6 +72,20 @@ async def test_a_test_on_a_running_api(topics: BrokerSettings, tmp_path: Path) -
         for each in logged
     ]
     assert [problems for _, problems in verify(lines) if problems] == []
+
+
+def test_a_reply_says_what_is_wanted_of_the_subject_beside_what_the_action_stands_for() -> None:
+    chat = load()["assistant"]
+    test, encoder = experiment_of(chat), Encoder(chat)
+    assert test is not None
+    trial = Trial(test)
+    for subject in SUBJECTS:
+        document = {"application": "assistant", "subject_id": subject, "context": {"query": "why?"}}
+        asked = read_one(document, {"assistant": chat})
+        if (choice := trial.choice(asked, "d")) is not None:
+            told = json.loads(dumps(encoder.reply(asked, choice)))["parameters"]
+            assert told == {**(chat.parameters(choice.action) or {}), **chat.asked_of(subject)}
+            assert told.keys() == {"model", "settings", "collect_feedback"}
 
 
 @pytest.mark.parametrize(

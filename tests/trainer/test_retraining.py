@@ -11,6 +11,7 @@ import httpx
 import polars as pl
 
 from services.trainer.orders import Orders
+from services.trainer.planning import plan
 from services.trainer.training import train
 from shared.algorithms.registry import algorithms
 from shared.applications.registry import load
@@ -20,7 +21,7 @@ from shared.broker.settings import BrokerSettings
 from shared.cli.addresses import OFFSETS
 from tests.archive.records import commit, reward
 from tests.notifying.hooks import Hooks
-from tests.trainer.processes import FAKE, answers, applications, begun, give_rewards, training
+from tests.trainer.processes import FAKE, answers, applications, begun, give_rewards, request, training
 from tests.trainer.test_api import streamwheel
 
 RULE = "training: {every: 30, counted: feedback, pause: 24h, buffer: 30, algorithm: linear}"
@@ -122,3 +123,14 @@ def test_a_model_that_is_not_there_is_refused_before_anything_heavy_is_imported(
     [name] = algorithms()["dpo"].declaration.MODELS  # type: ignore[attr-defined]
     assert said.refused.startswith(f"{name}: there is no folder")
     assert {"torch", "transformers"} & sys.modules.keys() == heavy
+
+
+def test_a_buffer_belongs_to_the_application_s_own_algorithm() -> None:
+    def planned(**asked: str) -> tuple[str, int | None, bool]:
+        made = plan(request("r", "assistant", **asked), load())
+        return made.algorithm, made.buffer, made.incremental
+
+    assert planned() == planned(algorithm="continuous") == ("continuous", 1000, True)
+    assert planned(algorithm="reward_model") == ("reward_model", None, False)
+    # Where there is no buffer, every algorithm goes on from its last candidate.
+    assert plan(request("r", "entertainment", algorithm="ucb"), load()).incremental

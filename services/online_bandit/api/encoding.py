@@ -72,9 +72,8 @@ class Encoder:
         self._application = _string(application.name)
         self._names = {name: _string(name) for name in application.actions}
         stated = {name: application.parameters(name) for name in application.actions}
-        self._parameters = {
-            name: orjson.Fragment(orjson.dumps(each)) for name, each in stated.items() if each is not None
-        }
+        self._stated = {name: each for name, each in stated.items() if each is not None}
+        self._parameters = {name: orjson.Fragment(orjson.dumps(each)) for name, each in self._stated.items()}
         self._numbers = application.vector_action.numbers if application.vector_action else ()
         self._stamps: dict[Arm | None, tuple[Decides, tuple[int, ...], bytes]] = {}
         """Of each arm the policy and offsets that decided last, and their bytes."""
@@ -117,6 +116,8 @@ class Encoder:
             document["parameters"] = dict(zip(self._numbers, choice.vector, strict=True))
         elif choice.action in self._parameters:
             document["parameters"] = self._parameters[choice.action]
+        if more := asked.application.asked_of(asked.subject_id):
+            document["parameters"] = {**self._stated.get(choice.action, {}), **more}
         return document
 
     def _stamp(self, choice: Choice) -> bytes:

@@ -58,6 +58,10 @@ class Assistant(CodedApplication):
             raise FieldError("action", f"{action!r:.100} is none of {', '.join(self.variants.variants)}")
         return self.variants.variants[action].model_dump()
 
+    def asked_of(self, subject_id: str) -> dict[str, Any]:
+        """`collect_feedback`: whether the subject belongs to the sample that is asked for feedback."""
+        return {"collect_feedback": self.variants.collected(subject_id)}
+
     def check_interaction(self, kind: str, value: float | None, attributes: Mapping[str, Any]) -> None:
         """Feedback: a rating with its stars as the value, a correction with its text. Raises `FieldError`."""
         one_of(kind, [*reward.FEEDBACK, reward.RATING])

@@ -61,6 +61,10 @@ class GenericApplication:
         """None: a name says all."""
         return None
 
+    def asked_of(self, subject_id: str) -> Mapping[str, Any]:
+        """Nothing."""
+        return {}
+
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """Numbers standardised, categories one-hot, in the order of the settings."""
         return self._context.encode(context, "context")
