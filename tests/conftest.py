@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -11,6 +12,9 @@ from shared.broker.embedded import EmbeddedBroker
 from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
 from tests.ports import own_ports
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many threads as cores, in as many processes, wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
