@@ -21,7 +21,9 @@ from services.deployer.models import Models
 from services.deployer.notifying import Notifier
 from services.deployer.service import Deployer
 from services.deployer.settings import DeployerSettings
+from services.deployer.verifying import Verifier
 from shared.algorithms.export.errors import NotExportable
+from shared.algorithms.fetching import ArtefactCache
 from shared.applications.files import SettingsError
 from shared.applications.registry import load
 from shared.broker.settings import BrokerSettings
@@ -67,7 +69,8 @@ def build(settings: DeployerSettings, broker: BrokerSettings, leader: Leader) ->
         models = Models(settings)
     except NotExportable as error:
         raise SettingsError(str(error)) from error
-    deployer = Deployer(settings, broker, applications, metrics, health, notifier, models)
+    verifier = Verifier(ArtefactCache(settings.copies, settings.artefact_bytes))
+    deployer = Deployer(settings, broker, applications, metrics, health, notifier, models, verifier)
     desk = Desk(settings, broker, applications, deployer, metrics, lambda: str(uuid4()))
 
     @asynccontextmanager
@@ -75,12 +78,14 @@ def build(settings: DeployerSettings, broker: BrokerSettings, leader: Leader) ->
         thread = leader.thread(deployer)
         notifier.start()
         models.start()
+        verifier.start()
         thread.start()
         yield
         deployer.stop()
         await to_thread(thread.join)
         await to_thread(notifier.stop)
         await to_thread(models.stop)
+        verifier.stop()
 
     return create_app(desk, health, lifespan)
 

@@ -16,7 +16,7 @@ from services.deployer.book import Book
 from services.deployer.commands import Command, Verb
 from services.deployer.judging import rollout_settings
 from services.deployer.records import read_events
-from services.deployer.service import Deployer, NotLeading
+from services.deployer.service import Deployer, NotLeading, StillVerifying
 from services.deployer.settings import DeployerSettings
 from shared.applications.contract import Application
 from shared.broker.ledger import LedgerBroken
@@ -76,7 +76,7 @@ class Desk:
         asked = asyncio.wrap_future(self.deployer.ask(command))
         try:
             change = await asyncio.wait_for(asked, self.settings.kafka_limit.total_seconds())
-        except NotLeading as error:
+        except (NotLeading, StillVerifying) as error:
             return _later(str(error))
         except (LedgerBroken, KafkaError):
             return _later("Kafka failed: look whether it was done")
@@ -108,6 +108,7 @@ class Desk:
             "base": state.base,
             "rollout": running,
             "queue": list(state.queue),
+            "verifying": [asdict(each) for each in self.deployer.verifying(book)],
             "waiting": [name for name, entry in book.entries.items() if entry.waits],
             "history": list(state.history),
             "blacklist": [asdict(each) for each in state.blocked],

@@ -15,6 +15,8 @@ REMEMBERED = 100
 """Candidates that do not decide, earlier stable versions, and ids: what is older is in the topics alone."""
 BLACKLISTED = 1_000
 """Entries of the blacklist, the newest; a record has to hold them all."""
+KILLS = 1_000
+"""Pulled kill switches that are known when they are read again: nobody pulls one as often."""
 REASON = 300
 """Characters of a reason that are kept; the audit has all of them."""
 
@@ -28,6 +30,14 @@ class Prediction:
     value: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True)
+class Due:
+    """What let a candidate in, as the audit tells it once the artefact is verified."""
+
+    cause: str
+    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Entry:
     submitted: bool = False
     """Rolled out once, by itself or by somebody: later passes change nothing."""
     predictions: tuple[Prediction, ...] = ()
+    due: Due | None = None
+    """Passed, and is rolled out as soon as its artefact is verified."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,9 @@ class Book:
     entries: Mapping[str, Entry] = field(default_factory=dict)
     watch: Watch | None = None
     seen: tuple[str, ...] = ()
-    """Ids of evaluations and of events that had an effect."""
+    """Ids of evaluations that had an effect."""
+    kills: tuple[str, ...] = ()
+    """Ids of pulled kill switches."""
     at: int = 0
     """Milliseconds of the last change: time never falls, whatever clock a successor has."""
 
@@ -106,7 +120,9 @@ class Book:
         over = [name for name in self.entries if not self.live(name) and name not in state.history]
         gone = set(over[:-REMEMBERED])
         entries = {name: entry for name, entry in self.entries.items() if name not in gone}
-        return replace(self, state=state, entries=entries, seen=self.seen[-REMEMBERED:])
+        return replace(
+            self, state=state, entries=entries, seen=self.seen[-REMEMBERED:], kills=self.kills[-KILLS:]
+        )
 
 
 _ADAPTER = TypeAdapter(Book)

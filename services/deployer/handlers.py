@@ -5,10 +5,20 @@ A book, a fact and a time in; the book afterwards, its audit and the stages' eva
 
 from dataclasses import replace
 
-from services.deployer.book import Book, Watch, entry_of
-from services.deployer.stepping import Because, Change, Rules, advance, aside, refusal, submit, with_entry
+from services.deployer.book import Book, Due, Watch, entry_of
+from services.deployer.stepping import (
+    Because,
+    Change,
+    Rules,
+    Unverified,
+    advance,
+    aside,
+    refusal,
+    submit,
+    with_entry,
+)
 from shared.core.rollout.arms import Mean
-from shared.core.rollout.facts import Health, Observe, Rollback
+from shared.core.rollout.facts import Freeze, Health, Kill, Observe
 from shared.core.rollout.guards import Assessment
 from shared.wire.rollouts import DeploymentEvent, Evaluation
 
@@ -39,10 +49,24 @@ def evaluated(book: Book, evaluation: Evaluation, now: int, rules: Rules) -> Cha
         waiting = with_entry(noted, policy, replace(entry, waits=True))
         event = aside(waiting, f"waits-{policy}", "held", policy, because, rules)
         return Change(waiting, (replace(event, cause=f"{told}; waits for somebody to promote {policy}"),))
-    found = submit(noted, policy, because, rules)
-    if found.refused:
-        return Change(found.book, (refusal(found.book, entry.evaluation_id, policy, found, because, rules),))
-    return found
+    due = Due(because.cause, because.numbers)
+    return verified(with_entry(noted, policy, replace(entry, due=due)), policy, now, rules)
+
+
+def verified(book: Book, policy: str, now: int, rules: Rules) -> Change:
+    """Let in a candidate that is due, as soon as its artefact is known to be what it should be."""
+    entry = book.entries[policy]
+    if entry.due is None:
+        return Change(book)
+    because = Because(entry.due.cause, "evaluator", now, entry.due.numbers)
+    try:
+        found = submit(book, policy, because, rules)
+    except Unverified:
+        return Change(book)
+    if not found.refused:
+        return found
+    over = with_entry(book, policy, replace(entry, due=None))
+    return Change(over, (refusal(over, entry.evaluation_id, policy, found, because, rules),))
 
 
 def observed(book: Book, seen: Assessment, means: tuple[Mean | None, ...], now: int, rules: Rules) -> Change:
@@ -68,13 +92,19 @@ def observed(book: Book, seen: Assessment, means: tuple[Mean | None, ...], now: 
 
 
 def killed(book: Book, event: DeploymentEvent, now: int, rules: Rules) -> Change:
-    """Somebody has pulled the kill switch of a decision API: the rollout that was under way then ends."""
-    rollout = book.state.rollout
-    if event.event_id in book.seen or rollout is None or event.at / 1000 < rollout.started:
+    """Somebody has pulled the kill switch of a decision API, and it may have taken hours to be told here.
+
+    The rollout that was under way then ends; and nothing starts or gets on until a person thaws, since it was
+    a person who said that something is wrong.
+    """
+    if event.event_id in (*book.kills, *book.seen):
         return Change(book)
-    noted = replace(book, seen=(*book.seen, event.event_id))
+    noted = replace(book, kills=(*book.kills, event.event_id))
     because = Because(f"kill switch: {event.cause}", event.by or "kill-switch", now, event.numbers)
-    return advance(noted, Rollback(), because, rules)
+    rollout = book.state.rollout
+    since = rollout is not None and event.at / 1000 < rollout.started
+    found = advance(noted, Freeze() if since else Kill(), because, rules)
+    return Change(noted) if found.refused else found
 
 
 def _padded(watch: Watch, means: tuple[Mean | None, ...]) -> list[Mean | None]:

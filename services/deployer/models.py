@@ -14,9 +14,10 @@ from pathlib import Path
 
 from services.deployer.book import Book
 from services.deployer.settings import DeployerSettings
-from shared.algorithms.artefacts import load
+from shared.algorithms.artefacts import Artefact
 from shared.algorithms.export.errors import NotExportable
 from shared.algorithms.export.ollama import Ollama, server_address
+from shared.algorithms.fetching import ArtefactCache, expected_id
 from shared.wire.rollouts import Deployed
 
 ADAPTER, WHOLE = "adapter_model.safetensors", frozenset({"config.json", "tokenizer.json"})
@@ -76,6 +77,7 @@ class Models:
 
     def __init__(self, settings: DeployerSettings) -> None:
         self._address = server_address(settings.ollama_host) if settings.ollama_host else None
+        self._cache = ArtefactCache(settings.copies, settings.artefact_bytes)
         self._command, self._limit = settings.export_command, settings.export_limit.total_seconds()
         self._wanted: Mapping[str, Wanted] = {}
         self._problems: dict[str, str | None] = {}
@@ -136,7 +138,9 @@ class Models:
 
     def _make(self, server: Ollama, application: str, deployed: Deployed) -> None:
         if deployed.policy not in self._language:
-            self._language[deployed.policy] = _is_language(deployed)
+            self._language[deployed.policy] = bool(deployed.artefact) and _is_language(
+                self._artefact(deployed)
+            )
         if not self._language[deployed.policy]:
             return
         name = model_name(application, deployed.policy)
@@ -158,11 +162,22 @@ class Models:
                 if model_name(application, policy) in there:
                     server.delete(model_name(application, policy))
 
+    def _artefact(self, deployed: Deployed) -> Artefact:
+        expected = expected_id(deployed.policy, deployed.manifest_sha256 or deployed.policy)
+        return self._cache.artefact(deployed.artefact, expected)
+
     def _export(self, deployed: Deployed, name: str) -> None:
         assert self._address is not None
         with tempfile.TemporaryDirectory(prefix="streamwheel-export-") as folder:
             command: Sequence[str] = (
-                *(*self._command, deployed.artefact, "--format", "ollama", "--ollama", self._address),
+                *(
+                    *self._command,
+                    str(self._artefact(deployed).folder),
+                    "--format",
+                    "ollama",
+                    "--ollama",
+                    self._address,
+                ),
                 *("--name", name, "--out", folder),
             )
             said = Path(folder) / "said.txt"
@@ -179,8 +194,6 @@ class Models:
                 raise NotExportable(f"exporting failed: {said.read_text(errors='replace')[-TOLD:].strip()}")
 
 
-def _is_language(deployed: Deployed) -> bool:
-    if not deployed.artefact:
-        return False
-    files = load(Path(deployed.artefact), deployed.policy).manifest.files.keys()
+def _is_language(artefact: Artefact) -> bool:
+    files = artefact.manifest.files.keys()
     return ADAPTER in files or (files >= WHOLE and any(name.endswith(".safetensors") for name in files))

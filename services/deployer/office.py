@@ -1,9 +1,9 @@
 """Books, rules and cohorts of all applications, for whoever leads."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from math import nan
-from pathlib import Path
 
 from services.deployer import commands, handlers, judging, stepping
 from services.deployer.book import Book, rebased
@@ -13,8 +13,8 @@ from services.deployer.reading import RewardReader, Staged
 from services.deployer.realising import Finished, realised
 from services.deployer.records import Made
 from services.deployer.settings import DeployerSettings
-from services.deployer.stepping import ENDS, Change, Rules
-from shared.algorithms.artefacts import ArtefactError, load
+from services.deployer.stepping import ENDS, Broken, Change, Rules, Unverified
+from services.deployer.verifying import Checked, Verifier
 from shared.applications.contract import Application
 from shared.core.rollout.cohorts import ArmName
 from shared.core.rollout.facts import Health, State
@@ -24,6 +24,10 @@ from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, Verdict
 
 ARMS: tuple[ArmName, ...] = ("stable", "canary")
 _VERDICTS: Mapping[str, Verdict] = {"advanced": "pass", "stable": "pass", "rolled-back": "fail"}
+
+
+def _unknown(deployed: Deployed) -> str | None:
+    raise Unverified(deployed)
 
 
 class Office:
@@ -36,9 +40,14 @@ class Office:
         books: Mapping[str, Book],
         reader: RewardReader,
         models: Models,
+        verifier: Verifier,
         metrics: Metrics,
     ) -> None:
-        self._models = models
+        self._models, self._verifier = models, verifier
+        self._due: dict[Deployed, Future[Checked]] = {}
+        """Artefacts that candidates wait for."""
+        self._doubted: dict[str, tuple[Deployed, Future[Checked]]] = {}
+        """Of applications: what they went back to before it was verified."""
         self._applications, self._reader, self._metrics = applications, reader, metrics
         self._quiet_ms = round(settings.quiet.total_seconds() * 1000)
         self.books: dict[str, Book] = {}
@@ -52,12 +61,12 @@ class Office:
             self._follow(self.books[name])
             self._show(name)
         models.want(self.books)
+        verifier.keep({each.manifest_sha256 for book in self.books.values() for each in _used(book)})
 
-    def rules(self, name: str) -> Rules:
+    def rules(self, name: str, broken: Broken = _unknown) -> Rules:
         """How an application's rollouts go."""
         automatic = self._applications[name].settings.rollout.automatic
-        ends = self._reader.ends
-        return Rules(self._stages[name], automatic, ends, _broken)
+        return Rules(self._stages[name], automatic, self._reader.ends, broken)
 
     def evaluated(self, evaluation: Evaluation, now: int) -> Change | None:
         """An evaluation has come."""
@@ -75,10 +84,53 @@ class Office:
             return None
         return handlers.killed(book, event, now, self.rules(book.application))
 
-    def commanded(self, command: Command, now: int) -> Change:
-        """Somebody asks for something. Raises KeyError for an unknown application."""
+    def commanded(self, command: Command, now: int, known: Mapping[Deployed, Checked]) -> Change:
+        """Somebody asks for something. Raises KeyError for an unknown application, and Unverified for an
+        artefact that is not `known`."""
         book = self.books[command.application]
-        return commands.commanded(book, command, now, self.rules(book.application))
+
+        def broken(deployed: Deployed) -> str | None:
+            if deployed not in known:
+                raise Unverified(deployed)
+            # A version that was good is not given up because a storage is away: decision APIs have it.
+            lasting = known[deployed].broken or command.verb == "promote"
+            return (known[deployed].problem or None) if lasting else None
+
+        return commands.commanded(book, command, now, self.rules(book.application, broken))
+
+    def doubt(self, name: str) -> None:
+        """An application has gone back to a version that nobody has verified yet."""
+        deployed = self.books[name].deployed(self.books[name].state.stable)
+        if deployed.artefact:
+            self._doubted[name] = deployed, self._verifier.ask(deployed)
+
+    def verified(self, now: int) -> Iterator[Change]:
+        """What artefacts lead to that have been verified."""
+        for name, book in list(self.books.items()):
+            for policy, entry in list(book.entries.items()):
+                if entry.due is not None and (found := self._checked(entry.deployed)) is not None:
+                    rules = self.rules(name, lambda _, found=found: found.problem or None)  # type: ignore[misc]
+                    yield handlers.verified(self.books[name], policy, now, rules)
+        for name, (deployed, asked) in list(self._doubted.items()):
+            if asked.done():
+                del self._doubted[name]
+                if asked.result().broken and self.books[name].state.stable == deployed.policy:
+                    yield self._given_up(name, deployed, asked.result().problem, now)
+
+    def _given_up(self, name: str, deployed: Deployed, problem: str, now: int) -> Change:
+        reason = f"its artefact cannot be used: {problem}"
+        command = Command("block", name, f"broken-{deployed.policy}", deployed.policy, "deployer", reason)
+        known = {each: Checked() for each in _used(self.books[name])}
+        return self.commanded(command, now, known)
+
+    def _checked(self, deployed: Deployed) -> Checked | None:
+        asked = self._due.get(deployed)
+        if asked is None:
+            asked = self._due[deployed] = self._verifier.ask(deployed)
+        if not asked.done():
+            return None
+        del self._due[deployed]
+        return asked.result()
 
     def observed(self, now: int) -> Iterator[Change]:
         """What guards lead to, for each rollout."""
@@ -185,12 +237,10 @@ class Office:
         self._metrics.rollout_share.labels(name).set(self.books[name].state.share(self._stages[name]))
 
 
-def _broken(deployed: Deployed) -> str | None:
-    """Why an artefact cannot be used: files are verified against the manifest, and that against its id."""
-    if not deployed.artefact:
-        return "nobody said where it lies"
-    try:
-        load(Path(deployed.artefact), deployed.policy)
-    except (ArtefactError, OSError) as error:
-        return str(error)
-    return None
+def _used(book: Book) -> Iterator[Deployed]:
+    """What decides, waits, or may be gone back to."""
+    state = book.state
+    running = [state.rollout.policy] if state.rollout else []
+    for policy in (state.stable, *running, *state.queue, *state.history):
+        if (deployed := book.deployed(policy)).artefact:
+            yield deployed

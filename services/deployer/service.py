@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -13,6 +13,7 @@ from kafka import KafkaConsumer
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import KafkaError
 
+from services.deployer.book import Book
 from services.deployer.commands import Command
 from services.deployer.models import Models
 from services.deployer.notifying import Notifier
@@ -20,20 +21,23 @@ from services.deployer.office import Office
 from services.deployer.reading import RewardReader
 from services.deployer.records import EVALUATIONS, EVENTS, outgoing, read_books, unreadable
 from services.deployer.settings import DeployerSettings
-from services.deployer.stepping import Change
+from services.deployer.stepping import Change, Unverified
+from services.deployer.verifying import Checked, Progress, Verifier
 from shared.applications.contract import Application
-from shared.broker.ledger import Changes, Ledger, LedgerBroken, join
+from shared.broker.ledger import Changes, Ledger, LedgerBroken, join, poll
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
 from shared.wire.codec import WireError
-from shared.wire.rollouts import read_evaluation, read_event
+from shared.wire.rollouts import Deployed, read_evaluation, read_event
 
 GROUP = "deployer"
 SESSION_MS = 10_000
 """After so long without a sign of life, another deployer leads."""
 RETRY_S = 1.0
 """After Kafka could not be reached."""
+ANSWER_SHARE = 0.8
+"""Of the time in which a command has to be in the log, that it may wait for an artefact."""
 COMMIT_S = 5.0
 """How long positions whose records led to nothing wait to be committed."""
 log = logging.getLogger(__name__)
@@ -44,10 +48,20 @@ class NotLeading(RuntimeError):
     """Another deployer leads, or Kafka is away."""
 
 
+class StillVerifying(RuntimeError):
+    """The artefact is still being verified: ask again."""
+
+
 @dataclass
 class _Asked:
     command: Command
     done: "Future[Change]"
+    until: float
+    """When waiting for an artefact ends, by the monotonic clock."""
+    known: dict[Deployed, Checked] = field(default_factory=dict)
+    awaits: "tuple[Deployed, Future[Checked]] | None" = None
+    doubtful: bool = False
+    """It goes back to a version that is not verified yet."""
 
 
 class Deployer:
@@ -62,15 +76,18 @@ class Deployer:
         health: Health,
         notifier: Notifier,
         models: Models,
+        verifier: Verifier,
         clock: Clock = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
         self._metrics, self._notifier, self._clock = metrics, notifier, clock
-        self._models = models
+        self._models, self._verifier = models, verifier
         self._loop = health.loop("evaluations", limit=120.0)
         health.check("leader", lambda: None if self.leads else "another deployer leads, or Kafka is away")
         self._poll_ms = max(1, round(settings.poll.total_seconds() * 1000))
         self._asked: SimpleQueue[_Asked] = SimpleQueue()
+        self._waiting: list[_Asked] = []
+        """Commands that wait for an artefact to be verified."""
         self._listener = Changes()
         self._stopping = False
         self._consumer: Any = None
@@ -103,11 +120,18 @@ class Deployer:
     def ask(self, command: Command) -> "Future[Change]":
         """Have a command done, from any thread; the result comes once it is in the log.
 
-        Until then the future may fail with NotLeading, KafkaError or LedgerBroken.
+        Until then the future may fail with NotLeading, StillVerifying, KafkaError or LedgerBroken.
         """
         done: Future[Change] = Future()
-        self._asked.put(_Asked(command, done))
+        patience = self._settings.patience
+        if command.verb == "promote":  # the answer has to come before the one who asked has gone
+            patience = self._settings.kafka_limit * ANSWER_SHARE
+        self._asked.put(_Asked(command, done, time.monotonic() + patience.total_seconds()))
         return done
+
+    def verifying(self, book: Book) -> list[Progress]:
+        """How far the verification of an application's artefacts has come, of those under way."""
+        return [each for each in self._verifier.progress.values() if book.knows(each.policy)]
 
     def _join(self) -> Any:
         return KafkaConsumer(
@@ -128,7 +152,7 @@ class Deployer:
         join(self._consumer, topics, self._listener)
         while not self._stopping:
             busy = self._reader is not None and self._reader.busy
-            polled = self._consumer.poll(timeout_ms=0 if busy else self._poll_ms)
+            polled = poll(self._consumer, 0 if busy else self._poll_ms)
             self._loop.beat()
             if self._listener.changed():
                 self._leave()
@@ -157,7 +181,8 @@ class Deployer:
         self._reader = RewardReader(self._broker, self._metrics)
         books = read_books(self._broker)
         self.office = Office(
-            self._settings, self._applications, books, self._reader, self._models, self._metrics
+            *(self._settings, self._applications, books, self._reader),
+            *(self._models, self._verifier, self._metrics),
         )
         self.leads = True
         log.info("leading, with the rollouts of %d applications", len(books))
@@ -209,18 +234,49 @@ class Deployer:
         now = self._clock()
         for change in self.office.observed(now):
             self._write(change, now)
+        for change in self.office.verified(now):
+            self._write(change, now)
 
     def _obey(self) -> None:
-        assert self.office is not None
         while (asked := self._next_asked()) is not None:
+            self._waiting.append(asked)
+        for asked in list(self._waiting):
+            self._waiting.remove(asked)
             try:
-                now = self._clock()
-                change = self.office.commanded(asked.command, now)
-                self._write(change, now)
+                self._try(asked)
             except Exception as error:
                 asked.done.set_exception(error)
                 raise
+
+    def _try(self, asked: _Asked) -> None:
+        """Do it; if it depends on an artefact, once that is verified or its time is over."""
+        assert self.office is not None
+        now = self._clock()
+        try:
+            self._take_verdict(asked)
+            change = self.office.commanded(asked.command, now, asked.known)
+        except Unverified as unverified:
+            if asked.awaits is None:
+                asked.awaits = unverified.deployed, self._verifier.ask(unverified.deployed)
+            self._waiting.append(asked)
+        except StillVerifying as error:
+            asked.done.set_exception(error)
+        else:
+            self._write(change, now)
             asked.done.set_result(change)
+            if asked.doubtful and not change.refused:
+                self.office.doubt(asked.command.application)
+
+    def _take_verdict(self, asked: _Asked) -> None:
+        if asked.awaits is None:
+            return
+        deployed, verdict = asked.awaits
+        if verdict.done():
+            asked.known[deployed], asked.awaits = verdict.result(), None
+        elif time.monotonic() > asked.until:
+            if asked.command.verb == "promote":
+                raise StillVerifying(f"the artefact of {deployed.policy} is still being verified: ask again")
+            asked.known[deployed], asked.awaits, asked.doubtful = Checked(), None, True
 
     def _write(self, change: Change | None, now: int) -> None:
         """One transaction: the record that is obeyed, its audit, the stage's evaluation, the positions."""
@@ -254,4 +310,7 @@ class Deployer:
 
     def _refuse_asked(self) -> None:
         while (asked := self._next_asked()) is not None:
+            self._waiting.append(asked)
+        for asked in self._waiting:
             asked.done.set_exception(NotLeading("another deployer leads, or Kafka is away"))
+        self._waiting.clear()

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AliasChoices, Field, field_validator
@@ -32,10 +33,24 @@ class DeployerSettings(NotifyingSettings):
         description="what registers a model with Ollama, words separated by spaces; flags of `export` follow",
     )
     export_limit: Duration = Field(timedelta(hours=2), description="how long that may take")
+    state: Path = Field(
+        Path(".state/deployer"), description="folder of copies of artefacts that lie elsewhere"
+    )
+    artefact_bytes: int = Field(1 << 36, gt=0, description="largest artefact that is copied to be verified")
+    patience: Duration = Field(
+        timedelta(seconds=1),
+        description="how long going back waits for an earlier artefact to be verified; decision APIs verify "
+        "what they use themselves",
+    )
     body_limit: int = Field(1 << 16, gt=0, description="bytes of a request's body")
     kafka_limit: Duration = Field(
         timedelta(seconds=10), description="how long a command waits to be in the log before a 503"
     )
+
+    @property
+    def copies(self) -> Path:
+        """Where copies of artefacts lie."""
+        return self.state / "artefacts"
 
     @field_validator("export_command", mode="before")
     @classmethod

@@ -12,11 +12,19 @@ from shared.wire.rollouts import Deployed, Deployment, DeploymentEvent
 
 Offsets = Callable[[], Mapping[int, int]]
 Broken = Callable[[Deployed], str | None]
-"""Why an artefact cannot be used, None if it can."""
+"""Why an artefact cannot be used, None if it can. Raises Unverified while nobody knows."""
 ENDS = ("stable", "rolled-back", "aborted", "superseded", "expired")
 """What a rollout can come to."""
 QUEUED = 50
 """Candidates that wait for their turn; more are refused."""
+
+
+class Unverified(Exception):
+    """The artefact that this depends on is still being verified."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        super().__init__(f"the artefact of {deployed.policy} is being verified")
+        self.deployed = deployed
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,8 @@ def submit(book: Book, policy: str, because: Because, rules: Rules) -> Change:
     found = advance(book, Submit(policy), because, rules)
     if found.refused:
         return found
-    return replace(found, book=with_entry(found.book, policy, replace(entry, waits=False, submitted=True)))
+    let_in = replace(entry, waits=False, due=None, submitted=True)
+    return replace(found, book=with_entry(found.book, policy, let_in))
 
 
 def over(watch: Watch, after: Watch | None) -> bool:

@@ -75,6 +75,15 @@ class ArtefactCache:
         self._fetch(files, str(root), manifest, kept, seen)
         return Artefact(kept, manifest)
 
+    def signature(self, address: str, expected: str) -> object | None:
+        """What changes when any file that `artefact` would read has been written to; None if there is none."""
+        files, root = fsspec.core.url_to_fs(address)
+        folder = Path(root) if isinstance(files, LocalFileSystem) else self._folder / expected
+        if not (folder / MANIFEST).exists():
+            return None
+        found = ((path, path.stat()) for path in sorted(folder.rglob("*")))
+        return tuple((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found)
+
     def prune(self, keep: Collection[str]) -> None:
         """Remove copies that are not to be kept, by id. Raises OSError."""
         for path in self._folder.glob("*"):

@@ -7,13 +7,13 @@ import pytest
 
 from services.deployer.book import BLACKLISTED, REMEMBERED, Book, document, read, rebased
 from services.deployer.commands import Command, commanded
-from services.deployer.handlers import evaluated, killed, observed
-from services.deployer.stepping import QUEUED, Change, Rules, deployment
+from services.deployer.handlers import evaluated, killed, observed, verified
+from services.deployer.stepping import QUEUED, Change, Rules, Unverified, deployment
 from shared.core.rollout.arms import Mean
 from shared.core.rollout.facts import Block, Health, State
 from shared.core.rollout.guards import Assessment
 from shared.core.rollout.settings import RolloutSettings, Stage
-from shared.wire.rollouts import DeploymentEvent, Evaluation, MetricEstimate, read_deployment
+from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, MetricEstimate, read_deployment
 
 SETTINGS = RolloutSettings(
     stages=(Stage("shadow", 0, 1, 0), Stage("half", 0.5, 1, 10), Stage("all", 1, 1, 0)), longest_s=1e6
@@ -137,14 +137,42 @@ def test_time_does_not_fall_when_the_clock_does() -> None:
     assert [each.at for each in found.events] == [1_000]
 
 
-def test_a_kill_switch_counts_for_the_rollout_under_way() -> None:
+def test_a_kill_switch_ends_the_rollout_under_way_and_holds_until_somebody_thaws() -> None:
     book = rolled("a", "b")
     event = DeploymentEvent("k", "shop", 0, "killed", "a", "main", 0, "", "it swears", "api", 999)
-    assert killed(book, event, 2_000, RULES) == Change(book)  # pulled before this rollout began
+    late = killed(book, event, 2_000, RULES)  # pulled before this rollout began
+    assert [(e.what, e.stage) for e in late.events] == [("frozen", "shadow")]
     found = killed(book, replace(event, at=1_000), 2_000, RULES)
-    assert [(e.what, e.policy) for e in found.events] == [("rolled-back", "a"), ("started", "b")]
+    assert [(e.what, e.policy) for e in found.events] == [("rolled-back", "a"), ("frozen", "main")]
+    assert {(each.by, each.cause) for each in found.events} == {("api", "kill switch: it swears")}
     assert killed(found.book, replace(event, at=3_000), 3_000, RULES) == Change(found.book)
-    assert killed(START, event, 2_000, RULES) == Change(START)
+    again = killed(found.book, replace(event, event_id="k-2"), 3_000, RULES)
+    assert (again.events, again.book.kills) == ((), ("k", "k-2"))
+    thawed = commanded(found.book, Command("thaw", "shop", "c-1"), 4_000, RULES)
+    assert [(e.what, e.policy) for e in thawed.events] == [("thawed", "main"), ("started", "b")]
+    assert killed(thawed.book, event, 5_000, RULES) == Change(thawed.book)  # the log is read again
+    assert whats(killed(START, event, 2_000, RULES)) == [("frozen", "")]
+
+
+def test_a_candidate_waits_for_its_artefact_to_be_verified_and_is_let_in_then() -> None:
+    def unknown(deployed: Deployed) -> str | None:
+        raise Unverified(deployed)
+
+    waiting = replace(RULES, broken=unknown)
+    found = evaluated(START, evaluation(), 1, waiting)
+    assert (found.events, found.book.state.rollout) == ((), None)
+    book = read(deployment(found.book, 1, RULES).state)  # a successor goes on
+    assert verified(book, "a", 2, waiting) == Change(book)
+    later = verified(book, "a", 2, RULES)
+    assert whats(later) == [("queued", ""), ("started", "shadow")]
+    assert "evaluation a-1 passed" in later.events[0].cause
+    assert later.events[0].numbers["reward_candidate"] == 0.5
+    assert verified(later.book, "a", 3, RULES) == Change(later.book)
+    broken = verified(book, "a", 2, replace(RULES, broken=lambda _: "it was changed"))
+    assert [each.what for each in broken.events] == ["refused"]
+    assert verified(broken.book, "a", 3, RULES) == Change(broken.book)
+    failed = evaluated(book, evaluation(number=2, verdict="fail"), 2, waiting)
+    assert verified(failed.book, "a", 3, RULES) == Change(failed.book)
 
 
 def test_what_was_over_long_ago_is_forgotten_and_what_decides_is_not() -> None:

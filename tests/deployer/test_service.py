@@ -258,7 +258,7 @@ async def _lines(topics: BrokerSettings, number: int) -> bool:
     return len([each for each in await audit(topics) if each.what != "held"]) >= number
 
 
-async def test_a_pulled_kill_switch_ends_the_rollout_once(topics: BrokerSettings, tmp_path: Path) -> None:
+async def test_a_pulled_kill_switch_ends_the_rollout_and_holds_until_somebody_thaws(topics: BrokerSettings, tmp_path: Path) -> None:
     applications(tmp_path / "applications")
     first, second = artefact(tmp_path, 1), artefact(tmp_path, 2)
     async with deploying(topics, tmp_path) as (_, http):
@@ -267,12 +267,17 @@ async def test_a_pulled_kill_switch_ends_the_rollout_once(topics: BrokerSettings
         old = DeploymentEvent("k-0", "shop", 1, "killed", first.id, "default", 0, "", "no", "api", 1)
         pulled = replace(old, event_id="k-1", cause="it swears", by="api-3", at=now())
         await put(topics, "deployment-events", old.encode(), pulled.encode(), pulled.encode())
-        events = await happened(topics, "rolled-back")
         await submit(topics, evaluation(second))
+        events = await happened(topics, "queued", 2)
+        board = (await http.get("/v1/rollouts/shop")).json()
+        assert (board["rollout"], board["queue"], board["frozen"]) == (None, [second.id], True)
+        assert (await http.post("/v1/rollouts/shop/resume")).status_code == 409
+        assert (await http.post("/v1/rollouts/shop/thaw")).status_code == 200
         await put(topics, "deployment-events", pulled.encode(), replace(pulled, what="revived").encode())
         await put(topics, "evaluations", b"no evaluation")
         await until(lambda: _dead(topics))
-        assert (await http.get("/v1/rollouts/shop")).json()["rollout"]["policy"] == second.id
+        board = (await http.get("/v1/rollouts/shop")).json()
+        assert (board["rollout"]["policy"], board["frozen"]) == (second.id, False)
     (ended,) = [each for each in events if each.what == "rolled-back"]
     assert (ended.policy, ended.by, ended.cause) == (first.id, "api-3", "kill switch: it swears")
     assert not [each for each in events if each.what == "blacklisted"]

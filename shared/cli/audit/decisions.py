@@ -57,7 +57,8 @@ def _records(log: Log, wanted: set[str]) -> Iterator[pl.DataFrame]:
 
 
 def _differences(said: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[str]:
-    policy, rollout = said.get("policy"), said.get("rollout") or {}
+    policy: Any = said.get("policy")
+    rollout = said.get("rollout") or {}
     if isinstance(policy, Mapping):
         policy, version = policy.get("name"), policy.get("version")
         if version != row["policy_version"]:

@@ -59,6 +59,11 @@ class Rollback:
 
 
 @dataclass(frozen=True)
+class Kill:
+    """Somebody pulled a kill switch: end the rollout, and freeze until somebody thaws."""
+
+
+@dataclass(frozen=True)
 class Freeze:
     """Start nothing and advance nothing; what harms is still taken back."""
 
@@ -84,7 +89,9 @@ class Unblock:
     policy: str
 
 
-Event = Submit | Observe | Pause | Resume | Promote | Abort | Rollback | Freeze | Thaw | Block | Unblock
+Event = (
+    Submit | Observe | Pause | Resume | Promote | Abort | Rollback | Kill | Freeze | Thaw | Block | Unblock
+)
 
 
 @dataclass(frozen=True)

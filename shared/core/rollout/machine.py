@@ -8,6 +8,7 @@ from shared.core.rollout.facts import (
     Event,
     Freeze,
     Health,
+    Kill,
     Observe,
     Outcome,
     Pause,
@@ -73,6 +74,8 @@ class _Run:
                 self._end("aborted", self._rollout())
             case Rollback():
                 self._rollback()
+            case Kill():
+                self._kill()
             case Freeze() | Thaw():
                 self._set_frozen(isinstance(event, Freeze))
             case Block():
@@ -125,6 +128,8 @@ class _Run:
         self._move("paused", rollout.policy, rollout=replace(rollout, paused=True))
 
     def _resume(self) -> None:
+        if self.state.frozen and not (self.state.rollout and self.state.rollout.paused):
+            raise Refused("nothing is paused; it is frozen until somebody thaws it")
         rollout = self._rollout()
         if not rollout.paused:
             raise Refused("the rollout is not paused")
@@ -143,6 +148,12 @@ class _Run:
             raise Refused("there is no earlier version to go back to")
         else:
             self._leave_stable()
+
+    def _kill(self) -> None:
+        if self.state.rollout:
+            self._end("rolled-back", self.state.rollout)
+        if not self.state.frozen:
+            self._set_frozen(True)
 
     def _set_frozen(self, frozen: bool) -> None:
         if self.state.frozen == frozen:

@@ -9,6 +9,7 @@ from shared.core.rollout.facts import (
     Block,
     Freeze,
     Health,
+    Kill,
     Observe,
     Pause,
     Promote,
@@ -36,7 +37,7 @@ EVENTS = [
     *(Observe(each, health, 50) for each in POLICIES for health in Health),
     *(Block(each, "bad") for each in (*POLICIES, "base")),
     *(Unblock(each) for each in POLICIES),
-    *(Pause(), Resume(), Promote(), Abort(), Rollback(), Freeze(), Thaw()),
+    *(Pause(), Resume(), Promote(), Abort(), Rollback(), Kill(), Freeze(), Thaw()),
 ]
 DEPTH = 11
 """Events in a row; a second passes before each, so that every stage has baked."""
@@ -156,6 +157,30 @@ def test_operators_always_have_a_way_out(walked):
             assert outcome.refused is None
         if isinstance(event, Freeze):
             assert outcome.state.frozen
+
+
+def test_after_a_kill_nothing_starts_or_gets_on_until_somebody_thaws(walked):
+    for state, event, outcome, _ in walked[1]:
+        after = outcome.state
+        if isinstance(event, Kill):
+            assert outcome.refused is None
+            assert after.frozen
+            assert after.rollout is None
+        if state.frozen and not isinstance(event, Thaw):
+            assert after.frozen
+            started = [each.what for each in outcome.transitions if each.what in ("started", "advanced")]
+            assert not started
+
+
+def test_a_queue_goes_on_after_a_kill_once_it_is_thawed():
+    state = START
+    for policy in ("a", "b"):
+        state = step(state, Submit(policy), 1.0, QUEUEING).state
+    outcome = step(state, Kill(), 2.0, QUEUEING)
+    assert [each.what for each in outcome.transitions] == ["rolled-back", "frozen"]
+    assert (outcome.state.rollout, outcome.state.queue) == (None, ("b",))
+    assert "thaw" in step(outcome.state, Resume(), 3.0, QUEUEING).refused
+    assert step(outcome.state, Thaw(), 3.0, QUEUEING).state.rollout.policy == "b"
 
 
 def test_a_newer_candidate_waits_or_takes_over():
