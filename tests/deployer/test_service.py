@@ -258,7 +258,9 @@ async def _lines(topics: BrokerSettings, number: int) -> bool:
     return len([each for each in await audit(topics) if each.what != "held"]) >= number
 
 
-async def test_a_pulled_kill_switch_ends_the_rollout_and_holds_until_somebody_thaws(topics: BrokerSettings, tmp_path: Path) -> None:
+async def test_a_pulled_kill_switch_ends_the_rollout_and_holds_until_somebody_thaws(
+    topics: BrokerSettings, tmp_path: Path
+) -> None:
     applications(tmp_path / "applications")
     first, second = artefact(tmp_path, 1), artefact(tmp_path, 2)
     async with deploying(topics, tmp_path) as (_, http):
