@@ -113,7 +113,7 @@ class Application(Protocol):
         """
 
     def asked_of(self, subject_id: str) -> Mapping[str, Any]:
-        """What is wanted of a subject beside the action, as JSON: decisions over HTTP carry it in `parameters`.
+        """What is wanted of a subject beside the action, as JSON: in the `parameters` of decisions over HTTP.
 
         A function of the subject alone; empty where nothing is.
         """

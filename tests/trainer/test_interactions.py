@@ -22,6 +22,7 @@ from shared.wire.codec import encode
 from shared.wire.schemas import schema
 from tests.archive.records import commit, reward
 
+LLAMA = Path(__file__).parents[1] / "data" / "stories260k"
 WINDOW = load()["assistant"].settings.reward
 
 
@@ -101,7 +102,7 @@ async def test_what_was_said_is_trained_on_and_named_in_the_lineage(
     monkeypatch.setenv("STREAMWHEEL_TOPIC_PREFIX", topics.topic_prefix)
     spans = tuple(archived(Archive(tmp_path / "archive"), "assistant"))
     addresses = str(tmp_path / "archive"), str(tmp_path / "artefacts")
-    orders = Orders("assistant", "reward_model", {}, 1, spans, 0, *addresses)
+    orders = Orders("assistant", "reward_model", {"base_model": str(LLAMA)}, 1, spans, 0, *addresses)
     outcome = await asyncio.to_thread(training.train, orders, io.StringIO())
     assert (outcome.refused, found.height) == ("that was all", 2)
     (data,) = given
