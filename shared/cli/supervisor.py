@@ -16,6 +16,7 @@ from shared.cli.addresses import Addresses
 from shared.cli.children import Child, Spec, tail
 from shared.cli.plan import BROKER
 from shared.cli.state import StateFolder
+from shared.cli.watchdog import PATIENCE_S, Watchdog
 
 BROKER_READY_S = 120.0
 SERVICE_READY_S = 120.0
@@ -35,7 +36,8 @@ class Interrupted(Exception):
 
 
 class Supervisor:
-    """The processes of one loop. `report` gets a sentence whenever something happens to one of them."""
+    """The processes of one loop. `report` gets a sentence whenever something happens to one of them; one that
+    runs and is not alive for `patience_s` is started again."""
 
     def __init__(
         self,
@@ -44,9 +46,11 @@ class Supervisor:
         folder: StateFolder,
         report: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.children = [Child(spec, folder, clock) for spec in specs]
         self._addresses, self._folder, self._report, self._clock = addresses, folder, report, clock
+        self._watchdog = Watchdog(self.children, report, patience_s)
         self._stopped = Event()
 
     def run(self, started: Callable[[], None]) -> None:
@@ -58,8 +62,9 @@ class Supervisor:
             try:
                 self._start()
                 started()
-                while not self._stopped.wait(LOOK_EVERY_S):
-                    self._tend()
+                with self._watchdog.watching():
+                    while not self._stopped.wait(LOOK_EVERY_S):
+                        self._tend()
             except Interrupted:
                 pass
             finally:

@@ -23,6 +23,7 @@ if __name__ == "__main__":
     ]
     with folder.locked():
         try:
-            Supervisor(specs, addresses, folder, say).run(lambda: answer(addresses.document()))
+            supervisor = Supervisor(specs, addresses, folder, say, patience_s=1.0)
+            supervisor.run(lambda: answer(addresses.document()))
         except StartFailed as error:
             sys.exit(str(error))

@@ -1,15 +1,20 @@
-"""A service of a few lines: ready at once, or never, or dead with a message."""
+"""A service of a few lines: ready at once, or never, dead with a message, or stuck after some seconds."""
 
 import json
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 METRICS = 'streamwheel_lag_records{topic="rewards",partition="0"} 3.0\n'
 
 
+STARTED, ALIVE_S = time.monotonic(), 5.0
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        ready = MODE == "ready" or self.path == "/healthz"
+        stuck = MODE == "stuck" and time.monotonic() > STARTED + ALIVE_S
+        ready = not stuck if self.path == "/healthz" else MODE != "never"
         self.send_response(200 if ready else 503)
         self.end_headers()
         problems = [] if ready else ["model: still loading"]

@@ -68,6 +68,20 @@ def test_a_killed_process_comes_back(loop: tuple[subprocess.Popen[str], Path]) -
     assert found["restarts"] == 1
 
 
+def test_a_process_that_is_stuck_is_started_again(
+    start: Start, broker: EmbeddedBroker, tmp_path: Path, port_base: int
+) -> None:
+    supervisor = start("tests.cli.fake_loop", tmp_path, port_base, broker.bootstrap, "decisions=stuck")
+    assert supervisor.stdout is not None
+    assert supervisor.stdout.readline()
+    found = wait_for(lambda: (each := seen(tmp_path))["decisions"]["restarts"] and each)
+    assert not any(found[name]["restarts"] for name in SERVICES if name != "decisions")
+    supervisor.send_signal(signal.SIGTERM)
+    _, said = supervisor.communicate(timeout=30)
+    assert "decisions (pid " in said
+    assert "does not live, and is killed" in said
+
+
 def test_down_stops_everything_and_is_repeatable(loop: tuple[subprocess.Popen[str], Path]) -> None:
     supervisor, state = loop
     pids = [seen(state)[name]["pid"] for name in SERVICES]
