@@ -38,6 +38,8 @@ class Calibration:
             return
         last = max(predictions, key=lambda each: each.at)
         told, found = last.metrics[0], realised.metrics[0]
+        if told.name != found.name:
+            return  # scores of a language model's answers are no rewards of users
         error = standard_error(_ends(found), self._alpha)
         self.misses.append(
             standardised_miss(told.difference, self._claimed(last, told), found.difference, error)

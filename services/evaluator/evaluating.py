@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.evaluator.asking import Unusable, policy_of
 from services.evaluator.judging import Judged, judge_log, refused, settings_of
 from services.evaluator.judging_vectors import judge_vectors
+from services.evaluator.language import is_language, judge_language
 from services.evaluator.lineage import Lineage
 from services.evaluator.pages import Pages
 from services.evaluator.rewards import Logged, read_log
@@ -44,6 +45,9 @@ class Evaluating:
         now, application = self._clock(), self._applications[candidate.application]
         about = about_candidate(candidate, now)
         try:
+            if is_language(candidate):
+                settings = settings_of(application.settings, widening, self._settings.tuned_at)
+                return judge_language(about, candidate, settings)
             policy = policy_of(candidate, application)
             since = now - round(self._settings.window.total_seconds() * 1000)
             vector = isinstance(policy, ContinuousPolicy)

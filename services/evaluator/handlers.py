@@ -12,7 +12,12 @@ from shared.wire.training import Candidate
 
 REMEMBERED = 1_000
 """Candidates of an application whose evaluations can be asked for; older ones are in the topic."""
-HOPELESS = frozenset({"artefact", "library", "policy", "actions", "no-density"})
+HOPELESS = frozenset(
+    {
+        *("artefact", "library", "policy", "actions", "no-density"),
+        *("no-policy", "no-held-out", "no-baseline", "divergence", "reward-model"),
+    }
+)
 """Reasons for a refusal that no further decision takes away."""
 
 

@@ -18,6 +18,7 @@ from services.evaluator import rewards, snapshots
 from services.evaluator.asking import Unusable, policy_of
 from services.evaluator.evaluating import about_candidate
 from services.evaluator.judging import settings_of
+from services.evaluator.language import is_language
 from services.evaluator.looking import look
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.shadow import Shadow, begins
@@ -150,6 +151,9 @@ class Watcher:
 
     def _begin(self, candidate: Candidate) -> None:
         application = self._applications[candidate.application]
+        if is_language(candidate):
+            self._unusable.add(candidate.candidate_id)
+            return  # its rows are all that there is
         try:
             policy = policy_of(candidate, application)
             if not isinstance(policy, DiscretePolicy):

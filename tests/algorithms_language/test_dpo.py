@@ -35,7 +35,8 @@ def test_it_learns_what_the_base_does_not_know(candidate: Callable[[str], Artefa
 
 def test_the_artefact_is_an_adapter_that_names_its_base(candidate: Callable[[str], Artefact]) -> None:
     made = candidate("dpo")
-    assert set(made.manifest.files) == {"adapter_config.json", "adapter_model.safetensors", "base.json"}
+    files = {"adapter_config.json", "adapter_model.safetensors", "base.json", "held_out.json"}
+    assert set(made.manifest.files) == files
     base = json.loads(made.file("base.json").read_text())
     assert base == {"base_model": str(tiny.LLAMA), "weights_sha256": weights_digest(tiny.LLAMA)}
     targets = json.loads(made.file("adapter_config.json").read_text())["target_modules"]

@@ -18,7 +18,7 @@ from trl import DPOConfig, DPOTrainer
 from shared.algorithms.contract import Dataset, NotTrainable, Progress
 from shared.algorithms.dpo.declaration import Parameters
 from shared.algorithms.dpo.samples import Pairs, pairs, prompt_text
-from shared.algorithms.language import models
+from shared.algorithms.language import held_out, models
 from shared.algorithms.language.folders import model_folder, weights_digest
 from shared.algorithms.language.likelihood import mean_log_likelihoods
 from shared.algorithms.language.statistics import Numbers, mean_with_interval, preferred
@@ -50,7 +50,7 @@ def train(
         trainer.add_callback(Reporting(progress, "preferences", end=0.9))
         loss = float(trainer.train().training_loss)
         progress(0.9, "measuring on held-out questions")
-        metrics = _accuracies(trainer.model, tokenizer, kept.held, parameters, seed)
+        metrics = _accuracies(trainer.model, tokenizer, kept.held, parameters, seed, out)
         _save(trainer.model, parameters.base_model, folder, out)
     left_out = drawn.train.height + drawn.held.height - kept.train.height - kept.held.height
     progress(1.0, "done")
@@ -126,9 +126,9 @@ def _dataset(preferences: pl.DataFrame) -> datasets.Dataset:
 
 
 def _accuracies(
-    model: Any, tokenizer: Any, held: pl.DataFrame, parameters: Parameters, seed: int
+    model: Any, tokenizer: Any, held: pl.DataFrame, parameters: Parameters, seed: int, out: Path
 ) -> dict[str, float]:
-    """Accuracy of the mean log-likelihood of a token, so that length decides nothing."""
+    """Accuracy of the mean log-likelihood of a token, so that length decides nothing; the rows are kept."""
     model.eval()
 
     def measured() -> tuple[Numbers, Numbers]:
@@ -141,12 +141,23 @@ def _accuracies(
 
     chosen, rejected = measured()
     found = {**preferred(chosen, rejected).metrics("accuracy"), "margin": float(np.mean(chosen - rejected))}
+    base: dict[str, Any] = {}
     if parameters.compare_base:
         with model.disable_adapter():
             base_chosen, base_rejected = measured()
         found |= preferred(base_chosen, base_rejected).metrics("base_accuracy")
         gained = _right(chosen, rejected) - _right(base_chosen, base_rejected)
         found |= mean_with_interval(gained, seed).metrics("accuracy_gain")
+        base = {"base_chosen": base_chosen.tolist(), "base_rejected": base_rejected.tolist()}
+    rows = held_out.Pairs(
+        question=held_out.numbered(held["question_id"].to_list()),
+        chosen=chosen.tolist(),
+        rejected=rejected.tolist(),
+        chosen_length=held["chosen"].str.len_chars().to_list(),
+        rejected_length=held["rejected"].str.len_chars().to_list(),
+        **base,
+    )
+    held_out.write(out, rows)
     return found
 
 

@@ -8,6 +8,7 @@ gives the same weights as one that was not.
 import copy
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from trl.import_utils import TRLExperimentalWarning
 
 from shared.algorithms.artefacts import ArtefactError, load
 from shared.algorithms.contract import Dataset, NotTrainable, Progress
-from shared.algorithms.language import models
+from shared.algorithms.language import held_out, models
 from shared.algorithms.language.folders import model_folder
 from shared.algorithms.language.samples import held_out_questions, opening
 from shared.algorithms.language.scoring import Scorer
@@ -31,7 +32,7 @@ from shared.algorithms.ppo.answering import Sampling, TextReward, answers
 from shared.algorithms.ppo.checkpoints import Checkpoints, Place
 from shared.algorithms.ppo.declaration import TABLES, Parameters
 from shared.algorithms.ppo.divergence import Control
-from shared.algorithms.ppo.judging import Verdict, judge
+from shared.algorithms.ppo.judging import Answers, Verdict, judge
 
 with warnings.catch_warnings():
     # It says that another version may lack this module: the version is locked.
@@ -74,6 +75,7 @@ def train(
         after, divergence = answers(run.policy, run.reference, tokenizer, scorer, held, sampling)
         verdict = judge(before, after, divergence, parameters.target_kl, seed)
         save(run.policy, tokenizer, out)
+    _keep_rows(held, before, after, divergence, place, parameters, out)
     _report(verdict, place, out)
     checkpoints.remove()
     progress(1.0, "done")
@@ -249,6 +251,32 @@ def _key(parameters: Parameters, queries: Sequence[str], seed: int) -> str:
     """Names the training by all that it depends on."""
     document = json.dumps([asdict(parameters), list(queries), seed], sort_keys=True)
     return hashlib.sha256(document.encode()).hexdigest()[:32]
+
+
+def _keep_rows(
+    held: Sequence[str],
+    before: Answers,
+    after: Answers,
+    divergence: float,
+    place: Place,
+    parameters: Parameters,
+    out: Path,
+) -> None:
+    """Rows of what was measured, and those of the reward model that measured it."""
+    rows = held_out.Answers(
+        question=held_out.numbered(held),
+        before=before.rewards.tolist(),
+        after=after.rewards.tolist(),
+        before_length=before.lengths.tolist(),
+        after_length=after.lengths.tolist(),
+        divergence=divergence,
+        largest_divergence=parameters.target_kl,
+        ran_away=place.ran_away,
+    )
+    held_out.write(out, rows)
+    scored = model_folder(parameters.reward_model, "reward_model") / held_out.FILE
+    if scored.is_file():
+        shutil.copyfile(scored, out / held_out.JUDGE)
 
 
 def _report(verdict: Verdict, place: Place, out: Path) -> None:

@@ -57,9 +57,13 @@ def samples(data: Dataset, held_out: float, min_samples: int, seed: int) -> Samp
 
 def length_baseline(train: pl.DataFrame, held: pl.DataFrame) -> Estimate:
     """Accuracy of preferring by length alone: the longer or the shorter, whichever was right in training."""
-    longer_wins = preferred(*_lengths(train)).value >= 0.5 if train.height else True
     chosen, rejected = _lengths(held)
-    return preferred(chosen, rejected) if longer_wins else preferred(rejected, chosen)
+    return preferred(chosen, rejected) if longer_wins(train) else preferred(rejected, chosen)
+
+
+def longer_wins(train: pl.DataFrame) -> bool:
+    """Whether the longer of two answers was preferred more often than not, in pairs to train on."""
+    return preferred(*_lengths(train)).value >= 0.5 if train.height else True
 
 
 def _lengths(pairs: pl.DataFrame) -> tuple[Numbers, Numbers]:

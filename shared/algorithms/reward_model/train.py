@@ -19,14 +19,14 @@ from transformers import PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
 from shared.algorithms.contract import Dataset, Progress
-from shared.algorithms.language import models
+from shared.algorithms.language import held_out, models
 from shared.algorithms.language.folders import model_folder
 from shared.algorithms.language.samples import framed
 from shared.algorithms.language.scoring import Scorer
 from shared.algorithms.language.statistics import preferred, wilson
 from shared.algorithms.language.training import Reporting, arguments, save, workspace
 from shared.algorithms.reward_model.declaration import Parameters
-from shared.algorithms.reward_model.samples import Samples, length_baseline, samples
+from shared.algorithms.reward_model.samples import Samples, length_baseline, longer_wins, samples
 
 
 def summary(data: Dataset, parameters: Parameters, seed: int = 0) -> Mapping[str, Any]:
@@ -52,7 +52,7 @@ def train(
         metrics = {
             "loss": loss,
             **drawn.summary(),
-            **_pair_accuracy(scorer, drawn),
+            **_pair_accuracy(scorer, drawn, out),
             **_label_accuracy(scorer, drawn),
         }
         save(model, tokenizer, out)
@@ -164,12 +164,22 @@ def _labelled(labels: pl.DataFrame) -> list[tuple[str, bool]]:
     return list(zip(_texts(labels, "query", "response"), labels["positive"], strict=True))
 
 
-def _pair_accuracy(scorer: Scorer, drawn: Samples) -> dict[str, float]:
+def _pair_accuracy(scorer: Scorer, drawn: Samples, out: Path) -> dict[str, float]:
+    """Figures of the held-out pairs, whose rows are kept."""
     if not drawn.held_pairs.height:
         return {}
     chosen, rejected = (
         scorer.score(_texts(drawn.held_pairs, "query", side)) for side in ("chosen", "rejected")
     )
+    lengths = {f"{side}_length": drawn.held_pairs[side].str.len_chars() for side in ("chosen", "rejected")}
+    rows = held_out.Pairs(
+        question=held_out.numbered(drawn.held_pairs["query"].to_list()),
+        chosen=chosen.tolist(),
+        rejected=rejected.tolist(),
+        longer_wins=longer_wins(drawn.pairs),
+        **{name: column.to_list() for name, column in lengths.items()},
+    )
+    held_out.write(out, rows)
     return {
         **preferred(chosen, rejected).metrics("accuracy"),
         **length_baseline(drawn.pairs, drawn.held_pairs).metrics("length_accuracy"),
