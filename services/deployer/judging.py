@@ -5,7 +5,9 @@ from dataclasses import replace
 from math import isfinite
 
 from services.deployer.book import Entry, Watch
+from services.deployer.reading import Metric
 from shared.applications.contract import Application
+from shared.applications.settings import GuardSettings
 from shared.core.rollout.arms import Mean
 from shared.core.rollout.cohorts import ArmName, Cohorts
 from shared.core.rollout.facts import Health
@@ -30,12 +32,32 @@ def rollout_settings(application: Application) -> RolloutSettings:
 
 def guards(application: Application) -> tuple[Guard, ...]:
     """The reward, then what the settings guard."""
-    told = [
-        Guard(each.metric, each.higher_is_better, each.tolerance, each.at_least, each.at_most, each.samples)
-        for each in application.settings.guards
-    ]
-    reward = next((each for each in told if each.name == "reward"), Guard("reward"))
-    return (reward, *(each for each in told if each.name != "reward"))
+    return tuple(_guard(each) for each in _told(application))
+
+
+def metrics(application: Application) -> tuple[Metric, ...]:
+    """What guards look at in a reward, in their order."""
+    rates = {each.name for each in application.settings.measures if each.attribute is None}
+    return tuple(
+        Metric(each.metric, each.at_most if each.quantile is not None else None, each.metric in rates)
+        for each in _told(application)
+    )
+
+
+def _told(application: Application) -> tuple[GuardSettings, ...]:
+    told = application.settings.guards
+    reward = next((each for each in told if each.metric == "reward"), GuardSettings(metric="reward"))
+    return (reward, *(each for each in told if each.metric != "reward"))
+
+
+def _guard(told: GuardSettings) -> Guard:
+    """A limit of a quantile is one of how many decisions are above it: a mean, as all the others."""
+    if told.quantile is not None:
+        name = f"{told.metric}_above_{told.at_most:g}"
+        return Guard(name, False, told.tolerance, None, 1 - told.quantile, told.samples)
+    return Guard(
+        *(told.metric, told.higher_is_better, told.tolerance), told.at_least, told.at_most, told.samples
+    )
 
 
 def plan(application: Application, stage: int) -> Plan:

@@ -197,8 +197,8 @@ class Office:
             known.watch = watch
         else:
             application = self._applications[name]
-            names = [guard.name for guard in judging.guards(application)]
-            self._reader.follow(name, Staged(watch, share, names, judging.cohorts(application)))
+            metrics = judging.metrics(application)
+            self._reader.follow(name, Staged(watch, share, metrics, judging.cohorts(application)))
 
     def _realised(self, change: Change, now: int) -> Evaluation | None:
         ended, name = change.ended, change.book.application

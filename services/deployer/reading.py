@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import polars as pl
@@ -22,19 +23,43 @@ SETTLE_MS = 1_000
 """How long after a partition is read to its end its rewards may still be on their way from the join."""
 _READ = ("decision_id", "arm", "subject_id")
 _FILTERED = ("application", "policy", "share", "decided_at")
-_REWARD = ("decision_time", "revision", "reward", "components", "previous_reward")
+_REWARD = ("decision_time", "revision", "reward", "components", "previous_reward", "is_default")
 _VIEW = view(schema("rewards"), (*(f"decision.{name}" for name in _READ + _FILTERED), *_REWARD))
 SHARES = 1e-9
 """Logged shares are those of the stage but for rounding."""
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A number of each reward that is guarded."""
+
+    component: str
+    """Name of a component, or `reward`."""
+    above: float | None = None
+    """If given, the number is whether the component is above this."""
+    rate: bool = False
+    """Whether the component is 0 where nobody did anything; otherwise there is none then."""
+
+    def value(self, reward: float, parts: Mapping[str, float], is_default: bool) -> float | None:
+        """The number; None where there is none."""
+        if self.component == "reward":
+            found: float | None = reward
+        elif is_default:
+            found = 0.0 if self.rate else None
+        else:
+            found = parts.get(self.component)
+        if found is None or not isfinite(found):
+            return None
+        return found if self.above is None else float(found > self.above)
+
+
 @dataclass
 class Staged:
-    """A stage under way and its cohorts; `names` are the guarded metrics, the reward first."""
+    """A stage under way and its cohorts, over the guarded metrics, the reward first."""
 
     watch: Watch
     share: float
-    names: Sequence[str]
+    metrics: Sequence[Metric]
     cohorts: Cohorts
 
     def revisions(self, frame: pl.DataFrame, application: str, partition: int) -> Iterator[Revision]:
@@ -42,9 +67,11 @@ class Staged:
         rows = frame.filter(self._mine(application, partition)).select(
             *(f"decision.{name}" for name in _READ), *_REWARD
         )
-        for decision_id, arm, subject, time, revision, reward, components, previous in rows.iter_rows():
-            parts = {each["name"]: each["value"] for each in components} if len(self.names) > 1 else {}
-            values = (reward, *(parts.get(name) for name in self.names[1:]))
+        several = len(self.metrics) > 1
+        for row in rows.iter_rows():
+            decision_id, arm, subject, time, revision, reward, components, previous, is_default = row
+            parts = {each["name"]: each["value"] for each in components} if several else {}
+            values = tuple(metric.value(reward, parts, is_default) for metric in self.metrics)
             yield Revision(decision_id, arm, bucket(subject), time, revision, values, previous)
 
     def _mine(self, application: str, partition: int) -> pl.Expr:

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shared.applications.contract import Application
+from shared.applications.measures import measured
 from shared.broker.partitioner import partitions_for
 from shared.core.join import Decisions, Emission, Interactions, Refusal, Window
 from shared.core.join.facts import Bools, Floats, Ints
@@ -170,10 +171,12 @@ class Handlers:
     def evaluate(
         self, application: int, raws: list[bytes], owner: Ints, decisions: list[bytes]
     ) -> tuple[Floats, Mapping[str, Floats]]:
-        """The application's reward function over the raw interactions of some decisions."""
+        """The application's reward function and measures over the raw interactions of some decisions."""
         frame = decode_columns(schema("interactions"), raws).frame
-        rewards = self.applications[application].reward(frame, owner, len(decisions))
-        return rewards.reward, rewards.components
+        chosen = self.applications[application]
+        rewards = chosen.reward(frame, owner, len(decisions))
+        more = measured(chosen.settings.measures, frame, owner, len(decisions))
+        return rewards.reward, {**rewards.components, **more}
 
     def encode(self, emission: Emission) -> tuple[list[bytes], list[bytes]]:
         """Keys and values of the reward records of an emission."""

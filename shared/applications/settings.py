@@ -230,8 +230,21 @@ class TrainingSettings(Section):
         return self
 
 
+class MeasureSettings(Section):
+    """A number of each decision besides its reward, for guards: how often, or how much.
+
+    Without an attribute it is 1 where an interaction of these types counts and 0 where none does: its mean is
+    a rate. With one it is the attribute's largest number among them, and nothing where there is none.
+    """
+
+    name: Name
+    types: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_VALUES)]
+    attribute: Name | None = None
+    """`value` is the interaction's value, any other name an attribute of it."""
+
+
 class GuardSettings(Section):
-    """A metric that must not suffer: the reward, or one of its components.
+    """A metric that must not suffer: the reward, one of its components, or a measure.
 
     Evaluations and stages compare it with the baseline's; `at_least` and `at_most` are limits whatever the
     baseline does.
@@ -245,12 +258,16 @@ class GuardSettings(Section):
     """A mean below it, over `samples` rewards or more, is a breach at once."""
     at_most: Number | None = None
     """A mean above it, likewise."""
+    quantile: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Which quantile `at_most` is for, instead of the mean: .95 allows 5 % of decisions to be above."""
     samples: Annotated[int, Field(ge=1)] = 20
 
     @model_validator(mode="after")
     def _check(self) -> "GuardSettings":
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise _refuse("at_most", f"{self.at_most:g} is below at_least, {self.at_least:g}")
+        if self.quantile is not None and (self.at_most is None or self.at_least is not None):
+            raise _refuse("quantile", "is of at_most, which must be given, and without at_least")
         return self
 
 
@@ -354,6 +371,8 @@ class ApplicationSettings(Section):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     rollout: RolloutSettings = RolloutSettings()
+    measures: Annotated[tuple[MeasureSettings, ...], Field(max_length=100)] = ()
+    """Components of every reward, beside those of the reward function."""
     guards: tuple[GuardSettings, ...] = ()
     """Beside the reward, which always is one."""
     experiment: ExperimentSettings | None = None
@@ -361,6 +380,10 @@ class ApplicationSettings(Section):
     @model_validator(mode="after")
     def _check(self) -> "ApplicationSettings":
         _distinct("guards", [guard.metric for guard in self.guards])
+        _distinct("measures", [measure.name for measure in self.measures])
+        if self.measures and self.reward.emission != "on_close":
+            # A reward is revised when its number changes, which an error or a delay need not do.
+            raise _refuse("measures", "need rewards that are emitted on_close")
         names = [feature.name for feature in self.features]
         _distinct("features", names)
         _distinct("attributes", names + list(self.attributes))

@@ -164,6 +164,8 @@ class Product:
     ) -> None:
         self._broker, self._application = broker, application
         self._skew, self._per_round, self.earns = skew, per_round, earns
+        self.measures: Callable[[str, np.random.Generator], Mapping[str, float]] = lambda arm, random: {}
+        """More components of an arm's rewards."""
         self._random = np.random.default_rng(5)
         self.deployment: Deployment | None = None
         self.seen: dict[int, float] = {}
@@ -213,7 +215,13 @@ class Product:
                 arm=arm,
                 share=None if arm is None else share if canary else 1 - share,
                 reward=earned,
-                components=[{"name": "margin", "value": earned / 2}],
+                components=[
+                    {"name": name, "value": value}
+                    for name, value in {
+                        "margin": earned / 2,
+                        **self.measures(arm or "stable", self._random),
+                    }.items()
+                ],
                 decided_at=now(),
                 decision_time=now(),
                 reward_time=now(),
