@@ -85,9 +85,9 @@ def counted(calculator: str) -> float:
     return sum(scraped(calculator)["rl_feedback_total"].values())
 
 
-def version(decisions: str) -> int:
-    """Rewards that the served policy has learnt."""
-    return int(httpx.get(f"{decisions}/v1/policies/{NAME}", timeout=20).json()["version"])
+def learnt(decisions: str) -> int:
+    """Reward records that the served policy has learnt."""
+    return int(httpx.get(f"{decisions}/v1/policies/{NAME}", timeout=20).json()["rewards_learnt"])
 
 
 class Line:
@@ -143,7 +143,7 @@ def test_a_dashboard_reads_what_the_topics_hold(tmp_path: Path) -> None:
         wait_for(lambda: counted(calculator) >= FEEDBACK)
         after = scraped(calculator)
         rewards = records(settings, "rewards")
-        wait_for(lambda: version(decisions) >= len(rewards))
+        wait_for(lambda: learnt(decisions) == len(rewards))
         served = scraped(decisions)
         policy = httpx.get(f"{decisions}/v1/policies/{NAME}", timeout=20).json()
         told = {
