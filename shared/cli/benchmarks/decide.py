@@ -1,5 +1,7 @@
 """Decisions over HTTP, each acknowledged by Kafka before its reply, beside FastAPI doing nothing.
 
+Once more while half of the subjects get a trained canary, which has both arms' policies asked each time.
+
 One process each, the same server and the same bodies, one after the other in turns; wrk is the client.
 """
 
@@ -14,15 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
 from shared.broker.embedded import EmbeddedBroker
 from shared.broker.node_files import HOST
-from shared.broker.ports import free_block
+from shared.broker.ports import FIRST, free_block
 from shared.broker.settings import BrokerSettings
 from shared.broker.topics import ensure_topics
 from shared.cli.benchmarks import records
-from shared.cli.benchmarks.load import Load, check_wrk, load
+from shared.cli.benchmarks.candidate import KEY, roll_out
+from shared.cli.benchmarks.load import Load, LoadFailed, check_wrk, load
 from shared.cli.benchmarks.machine import machine
 from shared.cli.benchmarks.processes import measured, peer_command
 from shared.cli.output import say
@@ -45,25 +49,31 @@ def run() -> dict[str, Any]:
         single, batches = _write_bodies(folder)
         with (
             EmbeddedBroker(folder / "kafka", free_block(HOST, 2)) as broker,
-            _api(broker.settings, folder) as ours,
+            _api(broker.settings, folder / "plain") as ours,
+            _api(_apart(broker.settings), folder / "rollout", rollout=True) as halves,
             _bare(folder) as bare,
         ):
-            for url in (ours, bare):
+            for url in (ours, halves, bare):
                 load(f"{url}/v1/decisions", single, connections=CONNECTIONS, seconds=WARM_S)
-            rounds = [(_once(ours, single), _once(bare, single)) for _ in range(ROUNDS)]
-            batched = _once(ours, batches, "/v1/decisions/batch")
-    decided, did_nothing = ([pair[place] for pair in rounds] for place in (0, 1))
+            _check_arms(halves, single)
+            rounds = [tuple(_once(url, single) for url in (ours, halves, bare)) for _ in range(ROUNDS)]
+            batched, batched_halves = (_once(url, batches, "/v1/decisions/batch") for url in (ours, halves))
+    decided, rolled, did_nothing = ([each[place] for each in rounds] for place in range(3))
     return {
         "benchmark": "decide",
         "figures": {
             **_figures(decided),
             "batch_decisions_per_s": round(batched.per_s * BATCH),
             "batch_p99_ms": round(batched.p99_ms, 2),
+            **{f"rollout_{name}": value for name, value in _figures(rolled).items()},
+            "rollout_batch_decisions_per_s": round(batched_halves.per_s * BATCH),
             "connections": CONNECTIONS,
         },
         "peers": {f"fastapi_{name}": value for name, value in _figures(did_nothing).items()},
         "ratios": {
-            "fastapi": round(statistics.median(a.per_s / b.per_s for a, b in rounds), 3),
+            "fastapi": round(statistics.median(a.per_s / b.per_s for a, _, b in rounds), 3),
+            "rollout": round(statistics.median(b.per_s / a.per_s for a, b, _ in rounds), 3),
+            "rollout_batch": round(batched_halves.per_s / batched.per_s, 3),
         },
         "machine": on,
     }
@@ -104,12 +114,29 @@ def _write_bodies(folder: Path) -> tuple[Path, Path]:
     return single, batches
 
 
+def _apart(settings: BrokerSettings) -> BrokerSettings:
+    """The same cluster with other topics."""
+    return settings.model_copy(update={"topic_prefix": "rollout-"})
+
+
+def _check_arms(url: str, bodies: Path) -> None:
+    """Raise LoadFailed unless decisions are those of a rollout."""
+    first = bodies.read_bytes().splitlines()[0]
+    if httpx.post(f"{url}/v1/decisions", content=first).json()["rollout"] is None:
+        raise LoadFailed("no rollout is in force")
+
+
 @contextmanager
-def _api(settings: BrokerSettings, folder: Path) -> Iterator[str]:
+def _api(settings: BrokerSettings, folder: Path, rollout: bool = False) -> Iterator[str]:
     ensure_topics(settings)
-    port = free_block(HOST, 1)
+    folder.mkdir()
+    if rollout:
+        roll_out(settings, folder / "artefacts")
+    port = free_block(HOST, 1, FIRST + 50 * rollout)
     environment = {
         "STREAMWHEEL_BROKER": settings.broker,
+        "STREAMWHEEL_TOPIC_PREFIX": settings.topic_prefix,
+        "STREAMWHEEL_ASSIGNMENT_KEY": KEY,
         "STREAMWHEEL_APPLICATIONS": str(records.write_application(folder / "applications")),
         "STREAMWHEEL_STATE": str(folder / "decisions"),
         "STREAMWHEEL_HOST": HOST,
