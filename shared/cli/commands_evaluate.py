@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from shared.cli.output import BAD_USAGE, answer, fail, say
 
 if TYPE_CHECKING:
+    from shared.applications.outcomes import Metric
     from shared.core.estimators.verdict import Guard
 
 BEHAVIOUR = "behaviour"
@@ -21,7 +24,10 @@ def evaluate(
         Path,
         typer.Argument(
             help="CSV or Parquet with reward, propensity, target_propensity; optional cluster, q_logged and "
-            "q_target (a reward model's predictions), segment (for the report)."
+            "q_target (a reward model's predictions), segment (for the report). Or, of vectors: "
+            "reward, action_NAME and target_NAME for each of their numbers (what was given, and what the "
+            "policy would have given); optional context_NAME, density (estimated where it is not given), "
+            "cluster, segment."
         ),
     ],
     baseline: Annotated[
@@ -39,6 +45,22 @@ def evaluate(
         typer.Option(
             help="A column that must not get worse, as NAME[:higher|lower[:TOLERANCE]]: which way is better, "
             "and the share of the baseline by which it may be worse."
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A column to estimate beside the reward; it decides nothing.")
+    ] = None,
+    application: Annotated[
+        str | None,
+        typer.Option(
+            help="Estimate this application's metrics, from columns named as its rewards' components."
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the kernel around a vector, in standard deviations of the logged ones; by their number "
+            "if not given."
         ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="1 - level of every interval.")] = 0.05,
@@ -61,6 +83,7 @@ def evaluate(
     from shared.evaluation.reading import BadLog
     from shared.evaluation.report import write_report
     from shared.evaluation.running import study_file
+    from shared.evaluation.vectors import has_vectors, study_vectors
 
     number, column = _baseline(baseline)
     try:
@@ -71,8 +94,16 @@ def evaluate(
             decides=estimator,
             baseline=number,
             guards=[_guard(each) for each in guard or ()],
+            told=metric or (),
         )
-        study = study_file(file, settings, column)
+        density: dict[str, Any] = {}
+        if has_vectors(file):
+            _vectors_alone(column, application, bandwidth)
+            found = study_vectors(file, settings, bandwidth)
+            study, density = found.study, {"density": asdict(found.density)}
+        else:
+            _no_bandwidth(bandwidth)
+            study = study_file(file, settings, column, _outcomes(file, application))
     except OSError as error:
         fail(f"{file}: {error.strerror}", BAD_USAGE)
     except BadLog as error:
@@ -85,7 +116,33 @@ def evaluate(
         except OSError as error:
             fail(f"{report}: {error.strerror}", BAD_USAGE)
         say(f"report: {report}")
-    answer(full_document(study.evaluation) if full else document(study.evaluation))
+    answer((full_document(study.evaluation) if full else document(study.evaluation)) | density)
+
+
+def _vectors_alone(column: str | None, application: str | None, bandwidth: float | None) -> None:
+    """Refuse what a log of vectors does not allow."""
+    if column is not None:
+        raise ValueError(f"--baseline {column}: a log of vectors has no propensities of another policy")
+    if application is not None:
+        raise ValueError(f"--application {application}: name columns of a log of vectors with --metric")
+    if bandwidth is not None and not (isfinite(bandwidth) and bandwidth > 0):
+        raise ValueError(f"--bandwidth {bandwidth}: must be a finite number above zero")
+
+
+def _no_bandwidth(bandwidth: float | None) -> None:
+    if bandwidth is not None:
+        raise ValueError("--bandwidth: the log has no vectors, which are columns action_NAME")
+
+
+def _outcomes(file: Path, application: str | None) -> list[Metric]:
+    from shared.applications.registry import load
+    from shared.evaluation.outcomes import told
+
+    if application is None:
+        return []
+    if application not in (known := load()):
+        raise ValueError(f"--application {application}: there are {', '.join(known)}")
+    return told(file, application)
 
 
 def _baseline(given: str) -> tuple[float | None, str | None]:

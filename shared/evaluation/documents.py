@@ -9,10 +9,13 @@ from typing import Any
 from shared.core.estimators.bootstrap import Interval
 from shared.core.estimators.evaluation import Evaluation
 from shared.core.estimators.measuring import Estimate
+from shared.core.estimators.verdict import Judgement
 
 
 def document(found: Evaluation) -> dict[str, Any]:
-    """Return the fixed shape: numbers, the verdict, and why. What is not defined is null."""
+    """Return the fixed shape: numbers, the verdict, and why; metrics that were asked for. What is not defined
+    is null."""
+    told = {"outcomes": {each.guard.name: _told(each) for each in found.told}} if found.told else {}
     return _finite(
         {
             "n": found.rows,
@@ -22,6 +25,7 @@ def document(found: Evaluation) -> dict[str, Any]:
             "estimates": {name: _headline(each) for name, each in found.estimates.items()},
             "verdict": str(found.verdict),
             "reasons": [asdict(reason) for reason in found.reasons],
+            **told,
         }
     )
 
@@ -44,6 +48,16 @@ def full_document(found: Evaluation) -> dict[str, Any]:
         ],
     }
     return document(found) | _finite(further)
+
+
+def _told(each: Judgement) -> dict[str, Any]:
+    """A metric under the target, and its difference from the baseline."""
+    return {
+        "value": each.value,
+        **_ends(each.ends),
+        "baseline": each.baseline,
+        "difference": {"value": each.difference, **_ends(each.interval)},
+    }
 
 
 def _headline(estimate: Estimate) -> dict[str, float]:

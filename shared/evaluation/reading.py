@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from shared.applications.outcomes import Metric
 from shared.core.estimators.hashing import Hashes
 from shared.core.estimators.log import Logged, first_fault
 from shared.evaluation.study import Chunk
@@ -31,27 +32,24 @@ class LogFile:
         path: CSV with a header line, or Parquet.
         metrics: columns to read beside the fixed ones.
         baseline: column of the baseline policy's propensities.
+        outcomes: metrics that are made of columns.
         seed: of the subjects' hash.
 
     Raises BadLog if it is empty, unreadable, or lacks a column; OSError if it cannot be opened.
     """
 
     def __init__(
-        self, path: Path, *, metrics: Sequence[str] = (), baseline: str | None = None, seed: int = 0
+        self,
+        path: Path,
+        *,
+        metrics: Sequence[str] = (),
+        baseline: str | None = None,
+        outcomes: Sequence[Metric] = (),
+        seed: int = 0,
     ) -> None:
         self._path, self._metrics, self._baseline = path, tuple(metrics), baseline
-        with path.open("rb") as file:
-            start = file.read(len(PARQUET_MAGIC))
-        if not start:
-            raise BadLog(f"{path}: the file is empty")
-        try:
-            # Text stays text until a value is wanted, so that a wrong one can be shown as it is written.
-            self._scan = (
-                pl.scan_parquet(path) if start == PARQUET_MAGIC else pl.scan_csv(path, infer_schema=False)
-            )
-            self._names = self._scan.collect_schema().names()
-        except pl.exceptions.PolarsError as error:
-            raise BadLog(f"{path}: {_sentence(error)}") from None
+        self._outcomes = tuple(outcomes)
+        self._scan, self._names = scanned(path)
         self._seed = seed
         self._require()
 
@@ -79,13 +77,14 @@ class LogFile:
                     yield self._checked(frame, at)
                     at += frame.height
         except pl.exceptions.PolarsError as error:
-            raise BadLog(f"{self._path}: after row {at}: {_sentence(error)}") from None
+            raise BadLog(f"{self._path}: after row {at}: {sentence(error)}") from None
         if not at:
             raise BadLog(f"{self._path}: the file has a header but no rows")
 
     @property
     def _numbers(self) -> list[str]:
-        named = [*REQUIRED, *(MODELS if self.models else ()), *self._metrics]
+        made_of = [name for each in self._outcomes for name in each.components]
+        named = [*REQUIRED, *(MODELS if self.models else ()), *self._metrics, *made_of]
         return list(dict.fromkeys([*named, *([self._baseline] if self._baseline else [])]))
 
     def _require(self) -> None:
@@ -116,7 +115,10 @@ class LogFile:
             q_logged=values.get(MODELS[0]),
             q_target=values.get(MODELS[1]),
             cluster=self._subjects(frame, at) if self.clustered else None,
-            metrics={name: values[name] for name in self._metrics},
+            metrics={
+                **{name: values[name] for name in self._metrics},
+                **{each.name: each.of(values) for each in self._outcomes},
+            },
             baseline_propensity=values[self._baseline] if self._baseline else None,
         )
         if fault := first_fault(log):
@@ -135,6 +137,20 @@ class LogFile:
         return BadLog(f"{self._path}: column {column}, row {row + 1}: {shown}; it must be {wanted}")
 
 
-def _sentence(error: Exception) -> str:
+def scanned(path: Path) -> tuple[pl.LazyFrame, list[str]]:
+    """An open file and the names of its columns. Raises BadLog, OSError."""
+    with path.open("rb") as file:
+        start = file.read(len(PARQUET_MAGIC))
+    if not start:
+        raise BadLog(f"{path}: the file is empty")
+    try:
+        # Text stays text until a value is wanted, so that a wrong one can be shown as it is written.
+        scan = pl.scan_parquet(path) if start == PARQUET_MAGIC else pl.scan_csv(path, infer_schema=False)
+        return scan, scan.collect_schema().names()
+    except pl.exceptions.PolarsError as error:
+        raise BadLog(f"{path}: {sentence(error)}") from None
+
+
+def sentence(error: Exception) -> str:
     """A Polars error without its advice to programmers."""
     return str(error).strip().partition("\n")[0]
