@@ -21,7 +21,7 @@ from shared.broker.settings import BrokerSettings
 from shared.broker.transactions import PartitionWriter
 from shared.core.join import Join, Output
 from shared.telemetry.metrics import Metrics
-from shared.wire.slices import Slices
+from shared.wire.slices import concat
 
 GROUP = STAGE = "reward-calculator"
 QUEUE_BATCHES = 4
@@ -196,11 +196,12 @@ def joined(batches: Sequence[Records]) -> Records | None:
     """Consecutive batches of one topic and partition as one; None for none."""
     if len(batches) <= 1:
         return batches[0] if batches else None
+    keys, values = concat([batch.keys for batch in batches], [batch.values for batch in batches])
     return Records(
         batches[0].topic,
         batches[0].partition,
-        Slices.concat(batch.keys for batch in batches),
-        Slices.concat(batch.values for batch in batches),
+        keys,
+        values,
         np.concatenate([batch.offsets for batch in batches]),
         np.concatenate([batch.timestamps for batch in batches]),
         batches[-1].next_offset,

@@ -16,7 +16,7 @@ from aiokafka import codec
 from aiokafka.errors import CorruptRecordException
 from numpy.typing import NDArray
 
-from shared.wire.slices import Slices
+from shared.wire.slices import Slices, concat
 from shared.wire.varints import read_varints
 
 Ints = NDArray[np.int64]
@@ -92,12 +92,12 @@ class Records(Sequence[Record]):
     def concat(cls, parts: Sequence[Records]) -> Records:
         """All of them in order."""
         none = np.empty(0, np.int64)
+        keys, values, headers = concat(
+            [part.keys for part in parts], [part.values for part in parts], [part.headers for part in parts]
+        )
+        offsets = np.concatenate([none, *(part.offsets for part in parts)])
         return cls(
-            Slices.concat(part.keys for part in parts),
-            Slices.concat(part.values for part in parts),
-            Slices.concat(part.headers for part in parts),
-            np.concatenate([none, *(part.offsets for part in parts)]),
-            np.concatenate([none, *(part.timestamps for part in parts)]),
+            keys, values, headers, offsets, np.concatenate([none, *(part.timestamps for part in parts)])
         )
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
@@ -28,20 +28,6 @@ class Slices(Sequence[bytes | None]):
         lengths = np.array([-1 if value is None else len(value) for value in values], np.int64)
         sizes = np.maximum(lengths, 0)
         return cls(b"".join(filter(None, values)), np.cumsum(sizes) - sizes, lengths)
-
-    @classmethod
-    def concat(cls, parts: Iterable[Slices]) -> Slices:
-        """All of them in order; buffers are copied only where there is more than one."""
-        parts = list(parts)
-        raws = {id(part.raw): part.raw for part in parts}
-        sizes = np.cumsum([0, *map(len, raws.values())]).tolist()
-        shift = dict(zip(raws, sizes, strict=False))
-        raw = next(iter(raws.values()), b"") if len(raws) <= 1 else b"".join(raws.values())
-        none = np.empty(0, np.int64)
-        starts = [part.starts + shift[id(part.raw)] for part in parts]
-        return cls(
-            raw, np.concatenate([none, *starts]), np.concatenate([none, *(part.lengths for part in parts)])
-        )
 
     @property
     def ends(self) -> Ints:
@@ -82,3 +68,19 @@ class Slices(Sequence[bytes | None]):
             return Slices(self.raw, self.starts[index], self.lengths[index])
         start, length = int(self.starts[index]), int(self.lengths[index])
         return self.raw[start : start + length] if length >= 0 else None
+
+
+def concat(*columns: Sequence[Slices]) -> list[Slices]:
+    """Of each column its parts in order, as one. Buffers are copied where there are several, and once."""
+    raws = {id(part.raw): part.raw for parts in columns for part in parts}
+    starts = dict(zip(raws, np.cumsum([0, *map(len, raws.values())]).tolist(), strict=False))
+    raw = next(iter(raws.values()), b"") if len(raws) <= 1 else b"".join(raws.values())
+    none = np.empty(0, np.int64)
+    return [
+        Slices(
+            raw,
+            np.concatenate([none, *(part.starts + starts[id(part.raw)] for part in parts)]),
+            np.concatenate([none, *(part.lengths for part in parts)]),
+        )
+        for parts in columns
+    ]
