@@ -76,7 +76,7 @@ class ArtefactCache:
         return Artefact(kept, manifest)
 
     def signature(self, address: str, expected: str) -> object | None:
-        """What changes when any file that `artefact` would read has been written to; None if there is none."""
+        """What changes when a file that `artefact` would read is written to; None if there is none."""
         files, root = fsspec.core.url_to_fs(address)
         folder = Path(root) if isinstance(files, LocalFileSystem) else self._folder / expected
         if not (folder / MANIFEST).exists():

@@ -27,8 +27,8 @@ from tests.trainer.processes import (
     give_rewards,
     request,
     training,
-    until,
 )
+from tests.waiting import until
 
 
 def streamwheel(broker: BrokerSettings, *arguments: str) -> subprocess.CompletedProcess[str]:
