@@ -38,7 +38,12 @@ class Guard:
     at_least: float | None = None
     at_most: float | None = None
     samples: int = 20
-    """Values of the candidate before the limits count."""
+    """Values of the candidate before the limits count; until then no stage is left."""
+
+    @property
+    def limits(self) -> bool:
+        """Whether it has hard limits."""
+        return self.at_least is not None or self.at_most is not None
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,9 @@ def assess(plan: Plan, candidate: Arm, stable: Arm, record: Sequence[Mean | None
         mean, other = candidate.mean(n), others[n]
         if mean is not None and (words := limit_broken(guard, mean)):
             return replace(found, health=Health.BREACH, reason="limit", cause=words)
+        if mean is not None and guard.limits and mean.count < guard.samples:
+            few = f"{guard.name}: {mean.count:.0f} of the {guard.samples} values that its limit asks for"
+            held = held or _hold(found, "few-samples", few)
         if mean is None:
             held = held or _hold(found, "missing-data", f"{guard.name}: the candidate has no value yet")
         elif alone and other is None:

@@ -92,6 +92,16 @@ def test_a_tolerance_counts_from_the_absolute_value():
     assert assess(plan, arm(-0.8, 400), arm(-0.5, 400, seed=1)).health == Health.BREACH
 
 
+def test_no_stage_is_left_before_its_hard_limits_count():
+    errors = Guard("errors", higher_is_better=False, tolerance=10, at_most=2.0, samples=200)
+    plan = Plan(0.1, (REWARD, errors), 0.05, 1_000)
+    early = assess(plan, arm(0.9, 150, metrics=2), arm(0.5, 1_500, seed=1, metrics=2))
+    assert (early.health, early.reason) == (Health.UNSURE, "few-samples")
+    harmed = assess(plan, arm(0.1, 150, metrics=2), arm(0.9, 1_500, seed=1, metrics=2))
+    assert (harmed.health, harmed.reason) == (Health.BREACH, "worse")
+    assert assess(plan, arm(0.9, 250, metrics=2), arm(0.95, 2_500, seed=1, metrics=2)).reason != "few-samples"
+
+
 def test_hard_limits_break_as_soon_as_there_are_enough_values():
     plan = Plan(0.1, (REWARD, Guard("latency", higher_is_better=False, at_most=0.2)), 0.05, 1_000)
     assert assess(plan, arm(0.3, 20, metrics=2), Arm(2)).reason == "limit"
