@@ -13,7 +13,7 @@ import httpx
 
 from shared.cli.children import Child
 
-ASK_EVERY_S = 2.0
+ASK_EVERY_S = 5.0
 ANSWER_S = 2.0
 PATIENCE_S = 60.0
 """How long a service may go without saying that it lives. Loops of its own are late for longer than theirs
@@ -32,6 +32,7 @@ class Watchdog:
     ) -> None:
         self._children = [child for child in children if child.spec.url]
         self._report, self._patience_s, self._clock = report, patience_s, clock
+        self._http = httpx.Client(timeout=ANSWER_S)  # one: making it takes longer than asking
         self._alive: dict[int, float] = {}
         """When each process, by pid, was last alive."""
 
@@ -51,6 +52,7 @@ class Watchdog:
         finally:
             over.set()
             thread.join()
+            self._http.close()
 
     def look(self) -> None:
         """Ask each once, and kill those whose time is over."""
@@ -58,7 +60,7 @@ class Watchdog:
             pid = child.pid
             if pid is None:
                 continue
-            problem = not_alive(f"{child.spec.url}/healthz")
+            problem = self._problem(f"{child.spec.url}/healthz")
             if problem is None:
                 self._alive[pid] = self._clock()
             elif pid in self._alive and self._clock() - self._alive[pid] > self._patience_s:
@@ -68,11 +70,9 @@ class Watchdog:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-
-def not_alive(url: str, timeout_s: float = ANSWER_S) -> str | None:
-    """What is wrong with a service by its /healthz, None for nothing."""
-    try:
-        answer = httpx.get(url, timeout=timeout_s)
-    except httpx.HTTPError as error:
-        return f"{url}: {error}"
-    return None if answer.status_code == httpx.codes.OK else f"{url}: {answer.text[:500]}"
+    def _problem(self, url: str) -> str | None:
+        try:
+            answer = self._http.get(url)
+        except httpx.HTTPError as error:
+            return f"{url}: {error}"
+        return None if answer.status_code == httpx.codes.OK else f"{url}: {answer.text[:500]}"

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 METRICS = 'streamwheel_lag_records{topic="rewards",partition="0"} 3.0\n'
 
 
-STARTED, ALIVE_S = time.monotonic(), 5.0
+STARTED, ALIVE_S = time.monotonic(), 12.0
 
 
 class Handler(BaseHTTPRequestHandler):
