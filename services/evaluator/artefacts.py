@@ -8,8 +8,8 @@ from typing import Any
 
 import fsspec
 
-from shared.algorithms.artefacts import LARGEST_MANIFEST, Artefact, ArtefactError, digest
-from shared.algorithms.fetching import ArtefactCache
+from shared.algorithms.artefacts import Artefact, ArtefactError, digest
+from shared.algorithms.fetching import ArtefactCache, read_manifest
 from shared.algorithms.manifest import MANIFEST, File, Manifest
 
 MOST_BYTES = 4 << 30
@@ -36,23 +36,10 @@ def parts(address: str, expected: str, names: Collection[str]) -> Iterator[Artef
     For artefacts whose weights nobody here reads. Raises as `artefact`.
     """
     files, root = fsspec.core.url_to_fs(address)
-    manifest = _manifest(files, str(root), expected)
+    manifest = read_manifest(files, str(root), expected)
     wanted = [name for name in names if name in manifest.files]
     with _fetched(files, str(root), manifest, wanted) as folder:
         yield Artefact(folder, manifest)
-
-
-def _manifest(files: Any, root: str, expected: str) -> Manifest:
-    path = f"{root}/{MANIFEST}"
-    if (size := files.info(path)["size"]) > LARGEST_MANIFEST:
-        raise ArtefactError(f"{path}: has {size:,} bytes, {LARGEST_MANIFEST:,} are allowed")
-    try:
-        manifest = Manifest.from_bytes(files.cat_file(path))
-    except ValueError as error:
-        raise ArtefactError(f"{path}: is no manifest: {error}") from error
-    if manifest.id != expected:
-        raise ArtefactError(f"{path}: is not the manifest of {expected}")
-    return manifest
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from services.evaluator.asking import ask
 from services.evaluator.choices import Choices, choices, weighed_by
+from services.evaluator.sieve import Sieve
 from shared.algorithms.serving import DiscretePolicy
 from shared.applications.contract import Application
 from shared.core.arrays import Floats
@@ -52,39 +53,25 @@ def usable(
 
     With `limits`, of a policy with too many such propensities nothing is believed. Raises Unusable.
     """
-    reasons = list[Reason]()
-
-    def keep(name: str, kept: NDArray[np.bool_], detail: str) -> None:
-        nonlocal frame
-        if wrong := int((~kept).sum()):
-            reasons.append(Reason(name, float(wrong), None, f"{wrong} decisions left out: {detail}"))
-            frame = frame.filter(kept)
-
-    width = policy.width
-    keep(
-        "schema-drift",
-        (frame["context"].list.len() == width).to_numpy(),
-        f"their contexts have not the {width} features that the policy reads",
-    )
-    keep("broken-reward", frame["reward"].is_finite().to_numpy(), "their rewards are no finite numbers")
-    found = choices(frame, policy.actions, application.actions)
-    distrusted = [] if limits is None else _distrusted(frame, found.sound, limits)
-    keep(
+    sieve = Sieve(frame, policy.width)
+    found = choices(sieve.frame, policy.actions, application.actions)
+    distrusted = [] if limits is None else _distrusted(sieve.frame, found.sound, limits)
+    sieve.keep(
         "unreproducible-propensities",
-        np.asarray(found.sound & ~frame["policy"].is_in(distrusted).to_numpy()),
+        np.asarray(found.sound & ~sieve.frame["policy"].is_in(distrusted).to_numpy()),
         f"propensities of {', '.join(distrusted)} are not in (0, 1], or not what it logged",
     )
-    if frame.height < len(found.chosen):
-        found = choices(frame, policy.actions, application.actions)
-    contexts = float_matrix(frame["context"], width)
+    if sieve.frame.height < len(found.chosen):
+        found = choices(sieve.frame, policy.actions, application.actions)
+    contexts = float_matrix(sieve.frame["context"], policy.width)
     own = ask(policy, contexts)
     spread = found.under(policy.actions, own)
     able = np.asarray(~np.isnan(spread).any(axis=1))
-    keep("unknown-actions", able, "the policy knows none of the actions that were offered")
+    sieve.keep("unknown-actions", able, "the policy knows none of the actions that were offered")
     if not able.all():
-        found = choices(frame, policy.actions, application.actions)
+        found = choices(sieve.frame, policy.actions, application.actions)
         contexts, spread = contexts[able], found.under(policy.actions, own[able])
-    return Usable(frame, found, contexts, spread, tuple(reasons))
+    return Usable(sieve.frame, found, contexts, spread, sieve.reasons)
 
 
 def log_of(found: Usable, metrics: Sequence[str]) -> Logged:

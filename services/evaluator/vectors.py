@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from services.evaluator.asking import Unusable
 from services.evaluator.logs import subjects
+from services.evaluator.sieve import Sieve
 from shared.algorithms.serving import ContinuousPolicy
 from shared.applications.contract import Application
 from shared.core.arrays import Floats
@@ -36,48 +37,35 @@ def vectors(frame: pl.DataFrame, policy: ContinuousPolicy, application: Applicat
     A vector that was given for certain has no density, and neither has one of the list: such decisions say
     nothing of vectors between them, whatever their propensities.
     """
-    reasons = list[Reason]()
-
-    def keep(name: str, kept: NDArray[np.bool_], detail: str) -> None:
-        nonlocal frame
-        if wrong := int((~kept).sum()):
-            reasons.append(Reason(name, float(wrong), None, f"{wrong} decisions left out: {detail}"))
-            frame = frame.filter(kept)
-
     width, action = policy.width, application.vector_action
     assert action is not None
-    keep(
-        "schema-drift",
-        (frame["context"].list.len() == width).to_numpy(),
-        f"their contexts have not the {width} features that the policy reads",
-    )
-    keep("broken-reward", frame["reward"].is_finite().to_numpy(), "their rewards are no finite numbers")
-    stated = _number(frame, DENSITY).is_not_null()
-    certain = (frame["probabilities"].list.len() > 0) & ~stated
-    keep(
+    sieve = Sieve(frame, width)
+    stated = _number(sieve.frame, DENSITY).is_not_null()
+    certain = (sieve.frame["probabilities"].list.len() > 0) & ~stated
+    sieve.keep(
         NO_DENSITY,
-        ((frame["action"] == action.name) & ~certain).to_numpy(),
+        ((sieve.frame["action"] == action.name) & ~certain).to_numpy(),
         "they chose from a list, or gave a vector for certain: neither has a density",
     )
-    numbers = frame.select(_number(frame, name).alias(name) for name in action.numbers)
-    keep(
+    numbers = sieve.frame.select(_number(sieve.frame, name).alias(name) for name in action.numbers)
+    sieve.keep(
         "broken-action",
         np.asarray(_finite(numbers).all(axis=1)),
         f"not all of {', '.join(action.numbers)} are finite numbers",
     )
-    density = _number(frame, DENSITY)
+    density = _number(sieve.frame, DENSITY)
     sound = density.is_null() | (density.is_finite() & (density > 0))
-    keep("broken-density", sound.fill_null(False).to_numpy(), "a density must be finite and above zero")
-    contexts = float_matrix(frame["context"], width).astype(np.float64)
+    sieve.keep("broken-density", sound.fill_null(False).to_numpy(), "a density must be finite and above zero")
+    contexts = float_matrix(sieve.frame["context"], width).astype(np.float64)
     log = VectorLog(
         contexts=contexts,
-        taken=np.stack([_number(frame, name).to_numpy() for name in action.numbers], axis=1),
+        taken=np.stack([_number(sieve.frame, name).to_numpy() for name in action.numbers], axis=1),
         wanted=_asked(policy, contexts),
-        reward=frame["reward"].to_numpy(),
-        density=_number(frame, DENSITY).fill_null(float("nan")).to_numpy(),
-        cluster=subjects(frame),
+        reward=sieve.frame["reward"].to_numpy(),
+        density=_number(sieve.frame, DENSITY).fill_null(float("nan")).to_numpy(),
+        cluster=subjects(sieve.frame),
     )
-    return Vectors(frame, log, tuple(reasons))
+    return Vectors(sieve.frame, log, sieve.reasons)
 
 
 def _asked(policy: ContinuousPolicy, contexts: Floats) -> Floats:

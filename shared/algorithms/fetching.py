@@ -32,6 +32,21 @@ def expected_id(policy: str, manifest_sha256: str) -> str:
     return manifest_sha256
 
 
+def read_manifest(files: Any, root: str, expected: str) -> Manifest:
+    """The verified manifest of the artefact in a folder of a storage. Raises ArtefactError, and what the
+    storage raises."""
+    path = f"{root}/{MANIFEST}"
+    if (size := files.info(path)["size"]) > LARGEST_MANIFEST:
+        raise ArtefactError(f"{path}: has {size:,} bytes, {LARGEST_MANIFEST:,} are allowed")
+    try:
+        manifest = Manifest.from_bytes(files.cat_file(path))
+    except ValueError as error:
+        raise ArtefactError(f"{path}: is no manifest: {error}") from error
+    if manifest.id != expected:
+        raise ArtefactError(f"{path}: is not the manifest of {expected}")
+    return manifest
+
+
 class ArtefactCache:
     """Copies of remote artefacts lie in `folder` under their id; local ones are read where they are.
 
@@ -70,7 +85,7 @@ class ArtefactCache:
             except ArtefactError as error:  # the disk's fault, not the artefact's
                 log.warning("kept artefact is broken and fetched anew: %s", error)
                 shutil.rmtree(kept)
-        manifest = _manifest(files, f"{root}/{MANIFEST}", expected)
+        manifest = read_manifest(files, str(root), expected)
         check(manifest)
         self._fetch(files, str(root), manifest, kept, seen)
         return Artefact(kept, manifest)
@@ -98,7 +113,7 @@ class ArtefactCache:
     def _verified(
         self, folder: Path, expected: str, check: Callable[[Manifest], None], seen: Seen
     ) -> Artefact:
-        manifest = _manifest(LocalFileSystem(), str(folder / MANIFEST), expected)
+        manifest = read_manifest(LocalFileSystem(), str(folder), expected)
         check(manifest)
         return load(folder, expected, seen)
 
@@ -119,15 +134,3 @@ class ArtefactCache:
                 unfinished.rename(target)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _manifest(files: Any, path: str, expected: str) -> Manifest:
-    if (size := files.info(path)["size"]) > LARGEST_MANIFEST:
-        raise ArtefactError(f"{path}: has {size:,} bytes, {LARGEST_MANIFEST:,} are allowed")
-    try:
-        manifest = Manifest.from_bytes(files.cat_file(path))
-    except ValueError as error:
-        raise ArtefactError(f"{path}: is no manifest: {error}") from error
-    if manifest.id != expected:
-        raise ArtefactError(f"{path}: is not the manifest of {expected}")
-    return manifest

@@ -69,6 +69,15 @@ async def committed(settings: BrokerSettings, group: str, topic: str) -> list[in
         await reader.stop()
 
 
+async def committed_up_to(settings: BrokerSettings, topic: str, wanted: list[int | None]) -> None:
+    """Wait until the group `g` has committed this."""
+
+    async def there() -> bool:
+        return await committed(settings, "g", topic) == wanted
+
+    assert await until(there)
+
+
 class Worker:
     """An app in this loop that notes what it is given."""
 
@@ -199,9 +208,8 @@ async def test_what_is_done_is_committed_to_the_record(topics: BrokerSettings, t
 
 async def test_what_is_done_is_committed_while_running(topics: BrokerSettings, topic: str) -> None:
     await write_all(topics, topic, 10)
-    async with Worker(topics, topic, commit_seconds=0.1), asyncio.timeout(LIMIT):
-        while await committed(topics, "g", topic) != [10, 10, 10, 10]:
-            await asyncio.sleep(0.05)
+    async with Worker(topics, topic, commit_seconds=0.1):
+        await committed_up_to(topics, topic, [10, 10, 10, 10])
 
 
 async def test_every_record_is_done_once_and_in_order_while_workers_come_and_go(
@@ -256,9 +264,7 @@ async def test_a_batch_that_raises_is_not_committed_and_stops_the_worker(
     failing = Worker(topics, topic, handle=fail, commit_seconds=0.05)
     task = failing.start()
     await until(lambda: failing.count() == 5)
-    async with asyncio.timeout(LIMIT):
-        while (await committed(topics, "g", topic))[1] != 5:
-            await asyncio.sleep(0.05)
+    await committed_up_to(topics, topic, [None, 5, None, None])
     await write(topics, topic, (b"%d" % n for n in range(5, 10)), 1)
     with pytest.raises(RuntimeError, match="seven"):
         await asyncio.wait_for(task, LIMIT)
@@ -396,11 +402,7 @@ async def test_the_service_commits_in_its_own_transactions(topics: BrokerSetting
             await writer.send_offsets_to_transaction(
                 {TopicPartition(topic, 1): OffsetAndMetadata(4, "mine")}, topics.group("g")
             )
-
-    async def seen() -> bool:  # a transaction's end is told before its offsets are
-        return await committed(topics, "g", topic) == [None, 4, None, None]
-
-    await until(seen)
+    await committed_up_to(topics, topic, [None, 4, None, None])  # told later than the transaction's end
     async with Worker(topics, topic, commits="none") as again:
         await until(lambda: again.count() == 36)
     assert again.values(topic)[1] == [b"%d" % n for n in range(4, 10)]

@@ -90,12 +90,14 @@ def test_a_canary_is_made_and_warm_then_has_the_alias_and_what_is_over_goes(
 
 
 def test_what_cannot_be_made_says_why_and_is_tried_again(
-    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("services.deployer.models.RETRY_S", 0.01)
     broken = language(tmp_path, 22)
     models.want({"shop": rolling(broken, policy=broken.id)})
-    wait_for(lambda: "exporting failed: the base model is missing" in (models.problem(broken.id) or ""))
+    why = "exporting failed: the base model is missing"
+    wait_for(lambda: why in (models.problem(broken.id) or ""))
+    assert wait_for(lambda: caplog.text.count(why) > 1)
 
 
 def test_other_policies_are_ready_at_once(models: Models, server: tuple[str, Served], tmp_path: Path) -> None:
