@@ -69,7 +69,8 @@ def build(settings: DeployerSettings, broker: BrokerSettings, leader: Leader) ->
         models = Models(settings)
     except NotExportable as error:
         raise SettingsError(str(error)) from error
-    verifier = Verifier(ArtefactCache(settings.copies, settings.artefact_bytes))
+    cache = ArtefactCache(settings.copies, settings.artefact_bytes)
+    verifier = Verifier(cache, settings.storage_limit.total_seconds())
     deployer = Deployer(settings, broker, applications, metrics, health, notifier, models, verifier)
     desk = Desk(settings, broker, applications, deployer, metrics, lambda: str(uuid4()))
 

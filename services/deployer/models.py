@@ -18,14 +18,15 @@ from shared.algorithms.artefacts import Artefact
 from shared.algorithms.export.errors import NotExportable
 from shared.algorithms.export.ollama import Ollama, server_address
 from shared.algorithms.fetching import ArtefactCache, expected_id
+from shared.algorithms.reaching import Unreachable, reaching
 from shared.wire.rollouts import Deployed
 
 ADAPTER, WHOLE = "adapter_model.safetensors", frozenset({"config.json", "tokenizer.json"})
 """Files of a language model's artefact: an adapter of one, or all of it."""
 AGAIN_S, RETRY_S, LOOK_S = 60.0, 5.0, 0.2
 """Seconds between comparisons, after one that failed, and between looks at an export."""
-UNUSABLE = (NotExportable, OSError, ValueError, LookupError, TypeError)
-"""What a broken artefact (a ValueError), a full disk and a server's odd reply raise."""
+UNUSABLE = (NotExportable, Unreachable, OSError, ValueError, LookupError, TypeError, ImportError)
+"""What a broken artefact (a ValueError), storages, a full disk and a server's odd reply raise."""
 TOLD = 500
 """Characters of what a failed export said last."""
 log = logging.getLogger(__name__)
@@ -164,7 +165,8 @@ class Models:
 
     def _artefact(self, deployed: Deployed) -> Artefact:
         expected = expected_id(deployed.policy, deployed.manifest_sha256 or deployed.policy)
-        return self._cache.artefact(deployed.artefact, expected)
+        with reaching(deployed.artefact):
+            return self._cache.artefact(deployed.artefact, expected)
 
     def _export(self, deployed: Deployed, name: str) -> None:
         assert self._address is not None

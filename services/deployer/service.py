@@ -275,8 +275,13 @@ class Deployer:
             asked.known[deployed], asked.awaits = verdict.result(), None
         elif time.monotonic() > asked.until:
             if asked.command.verb == "promote":
-                raise StillVerifying(f"the artefact of {deployed.policy} is still being verified: ask again")
+                raise StillVerifying(self._still(deployed))
             asked.known[deployed], asked.awaits, asked.doubtful = Checked(), None, True
+
+    def _still(self, deployed: Deployed) -> str:
+        progress = self._verifier.progress.get(deployed)
+        why = f" ({progress.problem})" if progress and progress.problem else ""
+        return f"the artefact of {deployed.policy} is still being verified{why}: ask again"
 
     def _write(self, change: Change | None, now: int) -> None:
         """One transaction: the record that is obeyed, its audit, the stage's evaluation, the positions."""

@@ -37,6 +37,9 @@ class DeployerSettings(NotifyingSettings):
         Path(".state/deployer"), description="folder of copies of artefacts that lie elsewhere"
     )
     artefact_bytes: int = Field(1 << 36, gt=0, description="largest artefact that is copied to be verified")
+    storage_limit: Duration = Field(
+        timedelta(minutes=10), description="how long a storage of artefacts that cannot be reached is tried"
+    )
     patience: Duration = Field(
         timedelta(seconds=1),
         description="how long going back waits for an earlier artefact to be verified; decision APIs verify "

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
-from shared.algorithms.artefacts import ArtefactError
 from shared.algorithms.fetching import ArtefactCache, expected_id
 from shared.algorithms.manifest import Manifest
+from shared.algorithms.reaching import Attempts, Unreachable, described, lasting, wrong
 from shared.wire.rollouts import Deployed
 
 THREADS = 2
 """A large artefact must not keep a small one waiting."""
-PAUSES_S = (1.0, 5.0, 25.0)
-"""Before each further attempt to reach an artefact."""
 log = logging.getLogger(__name__)
 
 
@@ -40,16 +38,19 @@ class Progress:
     policy: str
     done: int = 0
     of: int = 0
+    problem: str = ""
+    """Why it is tried again after a pause."""
 
 
 class Verifier:
     """Files are verified against the manifest, and that against what deployments say of it.
 
-    An artefact whose files have not been touched since they were verified is not read again.
+    An artefact whose files have not been touched since they were verified is not read again. A storage that
+    cannot be reached is tried again for `limit_s` seconds, and keeps no thread in the pauses.
     """
 
-    def __init__(self, cache: ArtefactCache) -> None:
-        self._cache = cache
+    def __init__(self, cache: ArtefactCache, limit_s: float) -> None:
+        self._cache, self._limit_s = cache, limit_s
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._asked: dict[Deployed, Future[Checked]] = {}
         self._sound: dict[Deployed, object] = {}
@@ -77,7 +78,7 @@ class Verifier:
         if asked is None or asked.done():
             asked = self._asked[deployed] = Future()
             self._progress[deployed] = Progress(deployed.policy)
-            self._jobs.put(partial(self._answer, deployed, asked))
+            self._jobs.put(partial(self._answer, deployed, asked, Attempts(self._limit_s)))
         return asked
 
     @property
@@ -96,29 +97,38 @@ class Verifier:
             except OSError as error:
                 log.warning("copies of artefacts cannot be removed: %s", error)
 
-    def _answer(self, deployed: Deployed, asked: "Future[Checked]") -> None:
-        found = self._checked(deployed)
+    def _answer(self, deployed: Deployed, asked: "Future[Checked]", attempts: Attempts) -> None:
+        try:
+            found = self._checked(deployed)
+        except Unreachable as error:
+            log.warning("%s: %s", deployed.policy, error)
+            if (pause := attempts.pause()) is not None:
+                self._progress[deployed].problem = str(error)
+                self._later(pause, partial(self._answer, deployed, asked, attempts))
+                return
+            found = Checked(attempts.told(str(error)))
         self._progress.pop(deployed, None)
         asked.set_result(found)
 
+    def _later(self, pause: float, job: Callable[[], None]) -> None:
+        timer = threading.Timer(pause, self._jobs.put, (job,))
+        timer.daemon = True
+        timer.start()
+
     def _checked(self, deployed: Deployed) -> Checked:
+        """What is wrong with an artefact. Raises Unreachable."""
         if not deployed.artefact:
             return Checked("nobody said where it lies", broken=True)
-        problem = ""
-        for pause in (*PAUSES_S, None):
-            try:
-                self._verify(deployed)
-                return Checked()
-            except ArtefactError as error:
-                return Checked(str(error), broken=True)
-            except Stopped:
-                return Checked("the deployer has ended")
-            except Exception as error:  # storages of all kinds raise classes of their own
-                problem = f"{deployed.artefact}: {type(error).__name__}: {error}"
-            log.warning("artefact not reached: %s", problem)
-            if pause is None or self._stopping.wait(pause):
-                break
-        return Checked(problem)
+        try:
+            self._verify(deployed)
+        except Stopped:
+            return Checked("the deployer has ended")
+        except Exception as error:  # storages of all kinds raise classes of their own
+            if not lasting(error):
+                raise Unreachable(described(deployed.artefact, error)) from error
+            missing_library = isinstance(error, ImportError)
+            return Checked(wrong(deployed.artefact, error), broken=not missing_library)
+        return Checked()
 
     def _verify(self, deployed: Deployed) -> None:
         expected = expected_id(deployed.policy, deployed.manifest_sha256 or deployed.policy)

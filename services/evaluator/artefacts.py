@@ -6,11 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import fsspec
-
 from shared.algorithms.artefacts import Artefact, ArtefactError, digest
-from shared.algorithms.fetching import ArtefactCache, read_manifest
+from shared.algorithms.fetching import ArtefactCache, opened, read_manifest
 from shared.algorithms.manifest import MANIFEST, File, Manifest
+from shared.algorithms.reaching import reaching
 
 MOST_BYTES = 4 << 30
 """Larger artefacts are not fetched: a policy is some megabytes, a language model's adapter some hundred."""
@@ -22,11 +21,13 @@ SCRATCH = "streamwheel-candidate-"
 def artefact(address: str, expected: str) -> Iterator[Artefact]:
     """The whole verified artefact at an address (a folder, or whatever fsspec reaches: `s3://bucket/…`).
 
-    One from elsewhere lies here while the context is open. Raises ArtefactError, OSError, and what the
-    storage raises.
+    One from elsewhere lies here while the context is open. Raises Unreachable where the storage is at fault,
+    and what lasts as it is: ArtefactError, FileNotFoundError, ImportError.
     """
     with TemporaryDirectory(prefix=SCRATCH) as scratch:
-        yield ArtefactCache(Path(scratch), MOST_BYTES).artefact(address, expected)
+        with reaching(address):
+            found = ArtefactCache(Path(scratch), MOST_BYTES).artefact(address, expected)
+        yield found
 
 
 @contextmanager
@@ -35,27 +36,25 @@ def parts(address: str, expected: str, names: Collection[str]) -> Iterator[Artef
 
     For artefacts whose weights nobody here reads. Raises as `artefact`.
     """
-    files, root = fsspec.core.url_to_fs(address)
-    manifest = read_manifest(files, str(root), expected)
-    wanted = [name for name in names if name in manifest.files]
-    with _fetched(files, str(root), manifest, wanted) as folder:
-        yield Artefact(folder, manifest)
+    with TemporaryDirectory(prefix=SCRATCH) as scratch:
+        with reaching(address):
+            files, root = opened(address)
+            manifest = read_manifest(files, root, expected)
+            wanted = [name for name in names if name in manifest.files]
+            _fetch(files, root, manifest, wanted, Path(scratch))
+        yield Artefact(Path(scratch), manifest)
 
 
-@contextmanager
-def _fetched(files: Any, root: str, manifest: Manifest, names: Collection[str]) -> Iterator[Path]:
+def _fetch(files: Any, root: str, manifest: Manifest, names: Collection[str], folder: Path) -> None:
     size = sum(manifest.files[name].bytes for name in names)
     if size > MOST_BYTES:
         raise ArtefactError(f"{root}: has {size:,} bytes, {MOST_BYTES:,} are allowed")
-    with TemporaryDirectory(prefix=SCRATCH) as scratch:
-        folder = Path(scratch)
-        for name in names:
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(f"{root}/{name}", str(path))
-            _verify(path, manifest.files[name], f"{root}/{name}")
-        (folder / MANIFEST).write_bytes(manifest.to_bytes())
-        yield folder
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.get_file(f"{root}/{name}", str(path))
+        _verify(path, manifest.files[name], f"{root}/{name}")
+    (folder / MANIFEST).write_bytes(manifest.to_bytes())
 
 
 def _verify(path: Path, stated: File, name: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from services.evaluator.artefacts import artefact
 from shared.algorithms.artefacts import Artefact, ArtefactError
+from shared.algorithms.reaching import Unreachable, wrong
 from shared.algorithms.serving import ContinuousPolicy, DiscretePolicy, Policy
 from shared.algorithms.serving import policy_of as serve
 from shared.applications.contract import Application
@@ -26,7 +27,8 @@ class Unusable(Exception):
 
 
 def policy_of(candidate: Candidate, application: Application) -> Policy:
-    """The verified policy of a candidate, if it decides what the application asks. Raises Unusable."""
+    """The verified policy of a candidate, if it decides what the application asks. Raises Unusable, and
+    Unreachable where another attempt may do better."""
     with unusable_if_broken(candidate), artefact(candidate.artefact, candidate.candidate_id) as found:
         check(found, candidate)
         policy = serve(found)
@@ -36,16 +38,16 @@ def policy_of(candidate: Candidate, application: Application) -> Policy:
 
 @contextmanager
 def unusable_if_broken(candidate: Candidate) -> Iterator[None]:
-    """What is wrong with an artefact as a reason."""
+    """What is wrong with an artefact as a reason; what is wrong with its storage stays Unreachable."""
     try:
         yield
-    except Unusable:
+    except (Unusable, Unreachable):
         raise
     except ImportError as error:
         raise Unusable("library", f"{candidate.algorithm} needs {error.name}") from error
-    except (ArtefactError, OSError) as error:
-        raise Unusable("artefact", str(error)) from error
-    except Exception as error:  # storages of all kinds raise classes of their own
+    except (ArtefactError, FileNotFoundError) as error:
+        raise Unusable("artefact", wrong(candidate.artefact, error)) from error
+    except Exception as error:  # what a candidate's own file makes its library raise may be anything
         detail = f"{candidate.artefact}: {type(error).__name__}: {error}"
         raise Unusable("artefact", detail) from error
 

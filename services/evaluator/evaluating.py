@@ -1,7 +1,9 @@
 """From a candidate to its evaluation: loads the artefact, reads the log, judges, writes the page."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from threading import Event
 
 from services.evaluator.asking import Unusable, policy_of
 from services.evaluator.judging import Judged, judge_log, refused, settings_of
@@ -11,6 +13,7 @@ from services.evaluator.lineage import Lineage
 from services.evaluator.pages import Pages
 from services.evaluator.rewards import Logged, read_log
 from services.evaluator.settings import EvaluatorSettings
+from shared.algorithms.reaching import Attempts, Unreachable
 from shared.algorithms.serving import ContinuousPolicy, Policy
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
@@ -19,9 +22,20 @@ from shared.telemetry.metrics import Metrics
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 
+STORAGE = "storage"
+"""Name of the reason where an artefact's storage could not be reached for as long as it was tried."""
+log = logging.getLogger(__name__)
+
+
+class Abandoned(Exception):
+    """Nobody waits for the evaluation any more: who takes over begins anew."""
+
 
 class Evaluating:
-    """Evaluates candidates on what is logged; `clock` in milliseconds since 1970."""
+    """Evaluates candidates on what is logged; `clock` in milliseconds since 1970.
+
+    Pauses between attempts to reach a storage end when `abandoned` is set.
+    """
 
     def __init__(
         self,
@@ -32,14 +46,26 @@ class Evaluating:
         partitions: int,
         metrics: Metrics,
         clock: Callable[[], int],
+        abandoned: Event,
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
         self._pages, self._partitions, self._metrics, self._clock = pages, partitions, metrics, clock
+        self._abandoned = abandoned
 
     def evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
-        """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError."""
-        with self._metrics.evaluation_seconds.labels(candidate.application).time():
-            return self._evaluate(candidate, lineage, widening)
+        """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError, Abandoned."""
+        attempts = Attempts(self._settings.storage_limit.total_seconds())
+        while True:
+            try:
+                with self._metrics.evaluation_seconds.labels(candidate.application).time():
+                    return self._evaluate(candidate, lineage, widening)
+            except Unreachable as error:
+                log.warning("%s waits: %s", candidate.candidate_id, error)
+                if (pause := attempts.pause()) is None:
+                    about = about_candidate(candidate, self._clock())
+                    return refused(about, STORAGE, attempts.told(str(error)))
+            if self._abandoned.wait(pause):
+                raise Abandoned(candidate.candidate_id)
 
     def _evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
         now, application = self._clock(), self._applications[candidate.application]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from typing import Any
 
 from kafka import TopicPartition
@@ -53,7 +54,10 @@ class Lead:
         position = consumer.committed(self._where) or 0
         consumer.seek(self._where, position)
         partitions = self._ledger.partitions(REWARDS)
-        evaluating = Evaluating(settings, broker, applications, pages, partitions, metrics, clock)
+        self._abandoned = Event()
+        evaluating = Evaluating(
+            settings, broker, applications, pages, partitions, metrics, clock, self._abandoned
+        )
         self._watcher = Watcher(settings, broker, applications, partitions, metrics, clock)
         self._turns = Turns(
             evaluating.evaluate,
@@ -81,6 +85,7 @@ class Lead:
 
     def close(self) -> None:
         """Keep the statistics, and disconnect."""
+        self._abandoned.set()
         self._watcher.save()
         for part in (self._ledger, self._follower, self._watcher):
             with suppress(KafkaError):

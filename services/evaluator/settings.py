@@ -20,6 +20,9 @@ class EvaluatorSettings(ServiceSettings):
     most_decisions: int = Field(
         500_000, ge=1_000, description="rewards of an application held for one evaluation: the newest"
     )
+    storage_limit: Duration = Field(
+        timedelta(minutes=10), description="how long a storage of artefacts that cannot be reached is tried"
+    )
 
     shadow_age: Duration = Field(timedelta(days=14), description="age from which a candidate is not followed")
     shadows: int = Field(5, ge=0, description="candidates followed of an application: the newest")

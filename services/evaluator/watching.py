@@ -7,6 +7,7 @@ the reader goes back as far as it must, and nothing counts twice.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,8 @@ from services.evaluator.language import is_language
 from services.evaluator.looking import look
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.shadow import Shadow, begins
-from shared.algorithms.serving import DiscretePolicy
+from shared.algorithms.reaching import LONGEST_S, Attempts, Unreachable
+from shared.algorithms.serving import DiscretePolicy, Policy
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.metrics import Metrics
@@ -33,6 +35,16 @@ GROUP = "evaluator-shadow"
 BUDGET_S = 0.2
 """How long rewards are counted at a time, before candidates are looked after again."""
 log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Loading:
+    """A candidate whose policy is fetched; `due` is when that is tried again, by the monotonic clock."""
+
+    candidate: Candidate
+    policy: Future[Policy]
+    attempts: Attempts
+    due: float | None = None
 
 
 @dataclass(eq=False)
@@ -69,6 +81,9 @@ class Watcher:
         self._consumer: Any = rewards.consumer(broker, GROUP)
         self._places = [TopicPartition(broker.topic(rewards.TOPIC), number) for number in range(partitions)]
         self._consumer.assign(self._places)
+        self._loader = ThreadPoolExecutor(1, "policies")
+        """Storages may take their time, and rewards are counted meanwhile."""
+        self._loading: dict[str, Loading] = {}
         self._followed: dict[str, Followed] = {}
         self._unusable: set[str] = set()
         self._saved = time.monotonic()
@@ -81,14 +96,18 @@ class Watcher:
         return self._consumer.group_metadata()
 
     def follow(self, wanted: Iterable[Candidate]) -> None:
-        """Follow these candidates, and no others."""
+        """Follow these candidates, each once its policy is here, and no others."""
         names = {each.candidate_id: each for each in wanted}
         for gone in self._followed.keys() - names.keys():
             self._drop(gone)
-        new = [each for name, each in names.items() if name not in self._followed.keys() | self._unusable]
-        for each in new:
-            self._begin(each)
-        if new:
+        for gone in self._loading.keys() - names.keys():
+            self._loading.pop(gone).policy.cancel()
+        known = self._followed.keys() | self._loading.keys() | self._unusable
+        for name, each in names.items():
+            if name not in known:
+                self._load(each, Attempts(self._settings.storage_limit.total_seconds()))
+        begun = [self._begun(each) for each in list(self._loading.values())]
+        if any(begun):
             self._go_back()
 
     def read(self) -> bool:
@@ -147,21 +166,47 @@ class Watcher:
 
     def close(self) -> None:
         """Disconnect."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
         self._consumer.close()
 
-    def _begin(self, candidate: Candidate) -> None:
-        application = self._applications[candidate.application]
+    def _load(self, candidate: Candidate, attempts: Attempts) -> None:
         if is_language(candidate):
             self._unusable.add(candidate.candidate_id)
             return  # its rows are all that there is
+        loaded = self._loader.submit(policy_of, candidate, self._applications[candidate.application])
+        self._loading[candidate.candidate_id] = Loading(candidate, loaded, attempts)
+
+    def _begun(self, loading: Loading) -> bool:
+        """Whether a candidate is followed from now on."""
+        candidate = loading.candidate
+        if not loading.policy.done():
+            return False
         try:
-            policy = policy_of(candidate, application)
+            policy = loading.policy.result()
             if not isinstance(policy, DiscretePolicy):
                 raise Unusable("no-density", "its actions are vectors of numbers")
+        except Unreachable as error:
+            self._again(loading, error)
+            return False
         except Unusable as error:
+            del self._loading[candidate.candidate_id]
             self._unusable.add(candidate.candidate_id)
             log.warning("%s is not followed: %s", candidate.candidate_id, error)
-            return
+            return False
+        del self._loading[candidate.candidate_id]
+        self._begin(candidate, policy)
+        return True
+
+    def _again(self, loading: Loading, error: Unreachable) -> None:
+        """Fetch it again after a pause, as long as it is wanted."""
+        if loading.due is None:
+            log.warning("%s is not followed yet: %s", loading.candidate.candidate_id, error)
+            loading.due = time.monotonic() + (loading.attempts.pause() or LONGEST_S)
+        elif time.monotonic() >= loading.due:
+            self._load(loading.candidate, loading.attempts)
+
+    def _begin(self, candidate: Candidate, policy: DiscretePolicy) -> None:
+        application = self._applications[candidate.application]
         first = rewards.first_offsets(self._consumer, self._places, begins(candidate))
         ends = {w.partition: end for w, end in self._consumer.end_offsets(self._places).items()}
         guards = [each.name for each in settings_of(application.settings, 1.0, 1.0).guards]

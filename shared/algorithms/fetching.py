@@ -32,14 +32,33 @@ def expected_id(policy: str, manifest_sha256: str) -> str:
     return manifest_sha256
 
 
+def opened(address: str) -> tuple[Any, str]:
+    """The storage of an address, and where in it.
+
+    Raises ArtefactError for an address of an unknown kind, ImportError where the kind's library is missing,
+    and what the storage raises.
+    """
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+    except ValueError as error:
+        raise ArtefactError(f"{address}: {error}") from error
+    return files, str(root)
+
+
 def read_manifest(files: Any, root: str, expected: str) -> Manifest:
-    """The verified manifest of the artefact in a folder of a storage. Raises ArtefactError, and what the
-    storage raises."""
+    """The verified manifest of the artefact in a folder of a storage. Raises ArtefactError, FileNotFoundError
+    only if there is none, and what the storage raises."""
     path = f"{root}/{MANIFEST}"
-    if (size := files.info(path)["size"]) > LARGEST_MANIFEST:
+    try:
+        size = files.info(path)["size"]
+    except FileNotFoundError:
+        # Over HTTP that is what `info` makes of any failure; reading tells which it was.
+        files.cat_file(path, 0, 1)
+        raise OSError(f"{path}: was not there, and was a moment later") from None
+    if size is not None and size > LARGEST_MANIFEST:
         raise ArtefactError(f"{path}: has {size:,} bytes, {LARGEST_MANIFEST:,} are allowed")
     try:
-        manifest = Manifest.from_bytes(files.cat_file(path))
+        manifest = Manifest.from_bytes(files.cat_file(path, 0, LARGEST_MANIFEST if size is None else None))
     except ValueError as error:
         raise ArtefactError(f"{path}: is no manifest: {error}") from error
     if manifest.id != expected:
@@ -73,9 +92,9 @@ class ArtefactCache:
             seen: is told of bytes as they are verified, and may raise to end it.
 
         Raises ArtefactError, what `check` and `seen` raise, and for addresses that cannot be read what
-        their storage raises.
+        their storage raises (`reaching.lasting` tells which of it lasts).
         """
-        files, root = fsspec.core.url_to_fs(address)
+        files, root = opened(address)
         if isinstance(files, LocalFileSystem):
             return self._verified(Path(root), expected, check, seen)
         kept = self._folder / expected
@@ -85,14 +104,14 @@ class ArtefactCache:
             except ArtefactError as error:  # the disk's fault, not the artefact's
                 log.warning("kept artefact is broken and fetched anew: %s", error)
                 shutil.rmtree(kept)
-        manifest = read_manifest(files, str(root), expected)
+        manifest = read_manifest(files, root, expected)
         check(manifest)
-        self._fetch(files, str(root), manifest, kept, seen)
+        self._fetch(files, root, manifest, kept, seen)
         return Artefact(kept, manifest)
 
     def signature(self, address: str, expected: str) -> object | None:
         """What changes when a file that `artefact` would read is written to; None if there is none."""
-        files, root = fsspec.core.url_to_fs(address)
+        files, root = opened(address)
         folder = Path(root) if isinstance(files, LocalFileSystem) else self._folder / expected
         if not (folder / MANIFEST).exists():
             return None

@@ -11,14 +11,14 @@ import fsspec
 import httpx
 import pytest
 
-from services.deployer.verifying import Checked, Verifier
+from services.deployer.verifying import THREADS, Checked, Verifier
 from shared.algorithms.artefacts import Artefact
 from shared.algorithms.fetching import ArtefactCache
 from shared.broker.settings import BrokerSettings
 from shared.wire.rollouts import Deployed, Evaluation
 from tests.deployer.artefact_server import Storage
 from tests.deployer.processes import applications, artefact, audit, deploying, evaluation, happened, submit
-from tests.waiting import LIMIT, until
+from tests.waiting import LIMIT, until, wait_for
 
 MANUAL = {"rollout:\n": "rollout:\n  automatic: false\n", "bake: ": "bake: 9"}
 QUICK_S = 2.0
@@ -33,7 +33,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 @pytest.fixture
 def verifier(tmp_path: Path) -> Iterator[Verifier]:
-    made = Verifier(ArtefactCache(tmp_path / "copies", 1 << 20))
+    made = Verifier(ArtefactCache(tmp_path / "copies", 1 << 20), LIMIT)
     made.start()
     yield made
     made.stop()
@@ -75,6 +75,68 @@ def test_a_copy_is_kept_and_verified_and_forgotten_when_nobody_wants_it(
     assert verifier.ask(there).result(LIMIT) == Checked()
     copies = tmp_path / "copies"
     assert [path.name for path in copies.iterdir()] == [made.id]
+
+
+@pytest.mark.parametrize("fails", [503, 403, 0], ids=str)
+def test_a_storage_is_tried_again_and_keeps_nobody_waiting_meanwhile(
+    verifier: Verifier, storage: Storage, tmp_path: Path, fails: int
+) -> None:
+    *away, here = (artefact(tmp_path, n) for n in range(THREADS + 2))
+    storage.fails = fails
+    asked = [verifier.ask(deployed(each, storage.address(each.id))) for each in away]
+    wait_for(lambda: all(each.problem for each in verifier.progress.values()))
+    assert verifier.ask(deployed(here)).result(LIMIT) == Checked()
+    assert not any(each.done() for each in asked)
+    assert all("could not be reached" in each.problem for each in verifier.progress.values())
+    storage.fails = None
+    assert [each.result(LIMIT) for each in asked] == [Checked()] * len(away)
+    assert not verifier.progress
+
+
+def test_a_storage_that_stays_away_is_given_up_and_a_missing_artefact_at_once(
+    storage: Storage, tmp_path: Path
+) -> None:
+    made = artefact(tmp_path, 1)
+    verifier = Verifier(ArtefactCache(tmp_path / "copies", 1 << 20), 0.2)
+    verifier.start()
+    try:
+        storage.fails = 503
+        found = verifier.ask(deployed(made, storage.address(made.id))).result(LIMIT)
+        assert (found.broken, "the storage could not be reached" in found.problem) == (False, True)
+        assert "2 attempts" in found.problem
+        storage.fails = None
+        for address in (storage.address("0" * 64), str(tmp_path / "nowhere"), "nothing-of-the-kind://x"):
+            gone = verifier.ask(deployed(made, address)).result(LIMIT)
+            assert gone.broken, address
+            assert "could not be reached" not in gone.problem
+    finally:
+        verifier.stop()
+
+
+async def test_a_candidate_waits_for_its_storage_and_is_refused_for_that_in_the_end(
+    topics: BrokerSettings, tmp_path: Path, storage: Storage
+) -> None:
+    applications(tmp_path / "applications", {"bake: ": "bake: 9"})
+    first, second = (artefact(tmp_path, n) for n in range(2))
+    limits = {"STREAMWHEEL_STATE": str(tmp_path / "state"), "STREAMWHEEL_STORAGE_LIMIT": "3s"}
+    async with deploying(topics, tmp_path, **limits, STREAMWHEEL_KAFKA_LIMIT="1s") as (_, http):
+        storage.fails = 503
+        await submit(topics, elsewhere(storage, first))
+        await until(lambda: _told(http))
+        status, said, _ = await command(http, "promote", policy=first.id)
+        message = said["errors"][0]["message"]
+        assert (status, "still being verified (the storage could not be reached" in message) == (503, True)
+        storage.fails = None
+        await happened(topics, "started")
+        storage.fails = 503
+        await submit(topics, elsewhere(storage, second))
+        refused = next(each for each in await happened(topics, "refused") if each.what == "refused")
+        assert refused.policy == second.id
+        assert "cannot be used: the storage could not be reached: http" in refused.cause
+
+
+async def _told(http: httpx.AsyncClient) -> bool:
+    return any("503" in each["problem"] for each in (await rolled_out(http)).get("verifying", ()))
 
 
 async def rolled_out(http: httpx.AsyncClient) -> Any:

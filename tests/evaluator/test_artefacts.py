@@ -1,6 +1,7 @@
 """Artefacts wherever they are kept: fetched, verified, and gone again."""
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from services.evaluator.artefacts import artefact as opened
 from services.evaluator.artefacts import parts
 from services.evaluator.asking import Unusable, ask, policy_of
 from shared.algorithms.artefacts import Artefact, ArtefactError
+from shared.algorithms.reaching import Attempts, Unreachable
 from shared.algorithms.serving import DiscretePolicy
 from shared.wire.training import Candidate
+from tests.deployer.artefact_server import Storage
 from tests.evaluator.world import applications, artefact, candidate, policy
 
 
@@ -32,6 +35,12 @@ def put(made: Artefact) -> str:
 @pytest.fixture
 def remote(made: Artefact) -> Candidate:
     return candidate(made, artefact=put(made))
+
+
+@pytest.fixture
+def storage(made: Artefact) -> Iterator[Storage]:
+    with Storage(made.folder.parent).serving() as serving:
+        yield serving
 
 
 def test_a_policy_is_the_same_from_a_folder_a_file_address_and_elsewhere(
@@ -97,3 +106,49 @@ def test_no_more_is_fetched_than_is_allowed(remote: Candidate, monkeypatch: pyte
         opened(remote.artefact, remote.candidate_id),
     ):
         pass
+
+
+@pytest.mark.parametrize("fails", [503, 403, 429, 0], ids=str)
+def test_a_storage_that_fails_is_no_fault_of_the_artefact(
+    made: Artefact, storage: Storage, tmp_path: Path, fails: int
+) -> None:
+    shop = applications(tmp_path / "applications")["shop"]
+    there = candidate(made, artefact=storage.address(made.id))
+    storage.fails = fails
+    with pytest.raises(Unreachable, match="the storage could not be reached: http"):
+        policy_of(there, shop)
+    with (
+        pytest.raises(Unreachable, match="could not be reached"),
+        parts(there.artefact, there.candidate_id, ["policy.json"]),
+    ):
+        pass
+    assert storage.failed
+    storage.fails = None
+    assert isinstance(policy_of(there, shop), DiscretePolicy)
+
+
+def test_nobody_listening_and_a_file_lost_halfway_are_told_apart_from_a_missing_one(
+    made: Artefact, storage: Storage, tmp_path: Path
+) -> None:
+    shop = applications(tmp_path / "applications")["shop"]
+    there = candidate(made, artefact=storage.address(made.id))
+    (made.folder / "policy.json").rename(tmp_path / "elsewhere")
+    with pytest.raises(Unusable, match=r"missing: .*policy\.json") as told:
+        policy_of(there, shop)
+    assert told.value.name == "artefact"
+    with pytest.raises(Unusable, match=r"missing: .*manifest\.json"):
+        policy_of(replace(there, artefact=storage.address("nowhere")), shop)
+    with Storage(tmp_path).serving() as gone:
+        address = gone.address(made.id)
+    with pytest.raises(Unreachable, match="could not be reached"):
+        policy_of(replace(there, artefact=address), shop)
+
+
+def test_pauses_grow_and_end_with_the_time() -> None:
+    now, waited = 0.0, []
+    attempts = Attempts(100.0, lambda: now)
+    while (pause := attempts.pause()) is not None:
+        waited.append(pause)
+        now += pause
+    assert waited == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 36.5]
+    assert attempts.told("x") == "x (9 attempts in 100 s)"
