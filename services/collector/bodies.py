@@ -74,7 +74,18 @@ class DecisionBody(_Body):
     subject_id: Identifier
     context: dict[str, Any] = {}
     action: Identifier
-    propensity: Annotated[float, Field(gt=0, le=1)]
+    propensity: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="required, but for actions that are vectors of numbers"
+    )
+    parameters: Any = Field(
+        None,
+        description="of a vector action: its numbers in order, or by name, as decisions reply",
+    )
+    density: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None,
+        description="with which a vector was drawn, over its numbers (or the first of them where those "
+        "determine the others); estimated by who evaluates if it is left out",
+    )
     actions: list[Any] | None = Field(None, description="what could be chosen, if not every action")
     probabilities: Any = Field(None, description="numbers in the order of the actions, or by action")
     policy: PolicyBody = PolicyBody()

@@ -8,8 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from services.collector.bodies import DecisionBody, InteractionBody
 from services.collector.settings import CollectorSettings
+from services.collector.vectors import read_vector
 from shared.applications.attributes import attribute
-from shared.applications.contract import Application, Attribute, FieldError
+from shared.applications.contract import DENSITY, Application, Attribute, FieldError, VectorAction
 from shared.applications.durations import milliseconds
 from shared.http.errors import Problem, path
 from shared.wire.codec import WireError, encode
@@ -139,9 +140,11 @@ def _interaction(body: InteractionBody, rules: Rules, now: int) -> dict[str, Any
 
 def _decision(body: DecisionBody, rules: Rules, now: int) -> dict[str, Any]:
     application = _application(body.application, rules)
-    names, features = application.action_features(body.actions)
-    if body.action not in names:
-        raise FieldError("action", f"{body.action!r} is not among the actions")
+    vector = application.vector_action
+    if vector is not None and body.action == vector.name:
+        chosen = _vector(body, vector)
+    else:
+        chosen = _of_the_list(body, application)
     rollout = body.rollout
     return {
         "decision_id": body.decision_id,
@@ -151,18 +154,53 @@ def _decision(body: DecisionBody, rules: Rules, now: int) -> dict[str, Any]:
         "policy_version": body.policy.version,
         "policy_offsets": [],
         "action": body.action,
-        "propensity": body.propensity,
-        "actions": [] if names == application.actions else names,
-        "probabilities": _probabilities(body, names),
+        **chosen,
         "context": application.featurise(body.context).tolist(),
-        "action_features": features.ravel().tolist(),
-        "attributes": application.attributes(body.context),
+        "attributes": application.attributes(body.context) + chosen["attributes"],
         "deferred": body.deferred,
         "arm": rollout.arm if rollout else None,
         "share": rollout.share if rollout else None,
         "mixture_propensity": rollout.mixture_propensity if rollout else None,
         # Not the time of receipt: a decision that is sent again has to be the same bytes.
         "decided_at": _time("decided_at", body.decided_at, rules.settings, now) or 0,
+    }
+
+
+def _of_the_list(body: DecisionBody, application: Application) -> dict[str, Any]:
+    """What a record says of an action that was chosen among others."""
+    names, features = application.action_features(body.actions)
+    if body.action not in names:
+        raise FieldError("action", f"{body.action!r} is not among the actions")
+    if body.propensity is None:
+        raise FieldError("propensity", "Field required")
+    for field in ("parameters", "density"):
+        if getattr(body, field) is not None:
+            raise FieldError(field, f"{body.action!r} is no vector of numbers")
+    return {
+        "propensity": body.propensity,
+        "actions": [] if names == application.actions else names,
+        "probabilities": _probabilities(body, body.propensity, names),
+        "action_features": features.ravel().tolist(),
+        "attributes": [],
+    }
+
+
+def _vector(body: DecisionBody, action: VectorAction) -> dict[str, Any]:
+    """What a record says of a vector: who reads it weighs by the density, and propensities say nothing."""
+    for field in ("propensity", "probabilities", "actions"):
+        if getattr(body, field) is not None:
+            raise FieldError(field, "a vector has none: it has a density")
+    if body.rollout is not None and body.rollout.mixture_propensity is not None:
+        raise FieldError("rollout.mixture_propensity", "a vector has none: it has a density")
+    numbers = dict(zip(action.numbers, read_vector(body.parameters, action), strict=True))
+    if body.density is not None:
+        numbers[DENSITY] = body.density
+    return {
+        "propensity": 1.0,
+        "actions": [action.name],
+        "probabilities": [],  # one of 1 would say that the vector was given for certain
+        "action_features": [],
+        "attributes": [attribute(name, number, name) for name, number in numbers.items()],
     }
 
 
@@ -197,7 +235,7 @@ def _time(field: str, given: int | None, settings: CollectorSettings, now: int) 
     return given
 
 
-def _probabilities(body: DecisionBody, names: list[str]) -> list[float]:
+def _probabilities(body: DecisionBody, propensity: float, names: list[str]) -> list[float]:
     """In the order of `names`; empty if the sender did not tell."""
     given = body.probabilities
     if given is None:
@@ -216,8 +254,8 @@ def _probabilities(body: DecisionBody, names: list[str]) -> list[float]:
     if abs(sum(given) - 1) > TOLERANCE:
         raise FieldError("probabilities", f"must sum to 1, not {sum(given):.9g}")
     of_action = given[names.index(body.action)]
-    if abs(of_action - body.propensity) > TOLERANCE:
+    if abs(of_action - propensity) > TOLERANCE:
         raise FieldError(
-            "propensity", f"is {body.propensity:.9g}, but the action's probability is {of_action:.9g}"
+            "propensity", f"is {propensity:.9g}, but the action's probability is {of_action:.9g}"
         )
     return [float(probability) for probability in given]

@@ -10,16 +10,13 @@ from services.evaluator.asking import Unusable
 from services.evaluator.logs import subjects
 from services.evaluator.sieve import Sieve
 from shared.algorithms.serving import ContinuousPolicy
-from shared.applications.contract import Application
+from shared.applications.contract import DENSITY, Application
 from shared.core.arrays import Floats
 from shared.core.estimators.continuous.weighing import VectorLog
 from shared.core.estimators.limits import Reason
 from shared.wire.columns import float_matrix
 
 NO_DENSITY = "no-density"
-DENSITY = "density"
-"""The attribute in which who decides by a density logs it: over the vector's numbers, or the first of them
-where those determine the others."""
 
 
 @dataclass(frozen=True, eq=False)

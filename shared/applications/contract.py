@@ -6,6 +6,7 @@ function `applications() -> Iterable[Application]`; the contract test finds it b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -51,6 +52,11 @@ class Rewards:
     components: dict[str, Numbers]
 
 
+DENSITY = "density"
+"""The attribute in which who gives a vector by a density logs it: over the vector's numbers, or the first of
+them where those determine the others."""
+
+
 @dataclass(frozen=True)
 class VectorAction:
     """An action that is a vector of numbers, which only a trained policy chooses."""
@@ -59,6 +65,11 @@ class VectorAction:
     """What it is called in decisions."""
     numbers: Sequence[str]
     """The names of its numbers: in the reply's `parameters` and in the decision's attributes."""
+    low: float = -inf
+    high: float = inf
+    """What each number lies within, both included."""
+    total: float | None = None
+    """What they add up to, if they do."""
 
 
 class TrafficGuard(Protocol):

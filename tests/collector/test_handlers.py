@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from services.collector.handlers import Event, Refused, decisions, interactions
 from services.collector.reading import parse
+from shared.applications.search_ranking.weights import NAMES
 from shared.wire.codec import decode
 from shared.wire.schemas import schema
-from tests.collector.events import NOW, PIXELS, UNIFORM, decision, interaction, rules
+from tests.collector.events import NOW, PIXELS, SEARCH, UNIFORM, WEIGHTS, decision, interaction, rules, vector
 
 RULES = rules()
 DAY = 86_400_000
@@ -211,6 +213,65 @@ def test_what_a_decision_needs(missing: str) -> None:
     given = decision()
     del given[missing]
     assert refusals(read_decisions, given) == [(0, missing)]
+
+
+def test_a_vector_is_logged_with_its_density_as_attributes() -> None:
+    by_name = dict(zip(reversed(NAMES), reversed(WEIGHTS), strict=True))
+    first, second, third = read_decisions(
+        vector(), vector(decision_id="d-2", parameters=by_name), vector(decision_id="d-3", density=None)
+    )
+    found = decode(schema("decisions"), first.value)
+    told = {each["name"]: each["number"] for each in found["attributes"]}
+    assert told == {**dict(zip(NAMES, WEIGHTS, strict=True)), "density": 40.5}
+    assert (found["action"], found["actions"]) == ("weights", ["weights"])
+    assert (found["propensity"], found["probabilities"], found["action_features"]) == (1.0, [], [])
+    assert len(found["context"]) == 23
+    other = decode(schema("decisions"), second.value)
+    assert other["attributes"] == found["attributes"]
+    unknown = decode(schema("decisions"), third.value)
+    assert unknown["attributes"] == found["attributes"][:-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"parameters": None}, "parameters"),
+        ({"parameters": "1234567"}, "parameters"),
+        ({"parameters": WEIGHTS[:-1]}, "parameters"),
+        ({"parameters": [*WEIGHTS, 0.0]}, "parameters"),
+        ({"parameters": [0.3, *WEIGHTS[1:]]}, "parameters"),
+        ({"parameters": [1.5, -0.5, 0, 0, 0, 0, 0]}, "parameters[0]"),
+        ({"parameters": [1, -0.5, 0.5, 0, 0, 0, 0]}, "parameters[1]"),
+        ({"parameters": [*WEIGHTS[:-1], True]}, "parameters[6]"),
+        ({"parameters": [*WEIGHTS[:-1], 10**400]}, "parameters[6]"),
+        ({"parameters": [*WEIGHTS[:-1], float("nan")]}, "parameters[6]"),
+        ({"parameters": {"W_TRAIT": 1}}, "parameters.W_COLLAB_POS"),
+        ({"parameters": {**dict.fromkeys(NAMES, 1 / 7), "W_OTHER": 0}}, "parameters.W_OTHER"),
+        ({"density": 0}, "density"),
+        ({"density": -1.0}, "density"),
+        ({"density": float("inf")}, "density"),
+        ({"density": "1"}, "density"),
+        ({"propensity": 1.0}, "propensity"),
+        ({"probabilities": [1.0]}, "probabilities"),
+        ({"actions": ["weights"]}, "actions"),
+        (
+            {"rollout": {"arm": "canary", "share": 0.5, "mixture_propensity": 0.5}},
+            "rollout.mixture_propensity",
+        ),
+        ({"action": "even", "propensity": 0.5, "density": None}, "parameters"),
+        ({"action": "even", "propensity": 0.5, "parameters": None}, "density"),
+        ({"action": "even", "parameters": None, "density": None}, "propensity"),
+        ({"context": {**SEARCH, "x": 1}}, "context.x"),
+    ],
+)
+def test_an_invalid_vector_is_named_by_index_and_field(change: dict[str, Any], field: str) -> None:
+    assert refusals(read_decisions, vector(), vector(**change)) == [(1, field)]
+
+
+def test_weights_computed_in_float32_still_sum_to_one() -> None:
+    weights = (np.full(7, 1, np.float32) / np.float32(7)).astype(float).tolist()
+    assert sum(weights) != 1
+    assert len(read_decisions(vector(parameters=weights))) == 1
 
 
 def test_probabilities_may_miss_one_by_a_millionth() -> None:

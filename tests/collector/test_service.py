@@ -11,23 +11,28 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.collector.__main__ import build
 from services.collector.settings import CollectorSettings
+from services.evaluator import rewards
+from services.evaluator.vectors import vectors
+from shared.applications.search_ranking.weights import NAMES
 from shared.broker.partitioner import partition_for
 from shared.broker.settings import BrokerSettings
 from shared.http.server import EmbeddedServer, listen
 from shared.telemetry.tracing import from_headers
 from shared.wire.codec import decode
 from shared.wire.schemas import schema
-from tests.collector.events import decision, interaction, now_ms
+from tests.collector.events import APPLICATIONS, decision, interaction, now_ms, vector
 from tests.ports import own_ports
 from tests.processes import ServiceProcess, is_ready
 from tests.waiting import LIMIT, until
 
 PARTITIONS = 4
+BOUGHT = {"type": "purchase", "value": None, "attributes": {"rank": 3, "price": 199}}
 
 
 @asynccontextmanager
@@ -94,6 +99,52 @@ async def test_what_is_accepted_is_in_the_log_where_its_key_belongs(topics: Brok
     assert found == sent
     [record] = await read(topics, "decisions")
     assert decode(schema("decisions"), record.value)["action"] == "7"
+
+
+async def test_vectors_with_densities_are_joined_and_weighed_by_them(
+    topics: BrokerSettings, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(3)
+    drawn, densities = random.dirichlet(np.ones(7), 20).tolist(), random.uniform(1, 900, 20).tolist()
+    rows = {f"v-{n}": each for n, each in enumerate(zip(drawn, densities, strict=True))}
+    sent = [vector(decision_id=name, parameters=rows[name][0], density=rows[name][1]) for name in rows]
+    acts = [
+        interaction(interaction_id=f"i-{name}", decision_id=name, application="search_ranking", **BOUGHT)
+        for name in rows
+    ]
+    async with serving(topics) as http:
+        refused = await http.post("/v1/decisions/log", json={"decisions": [*sent, vector(density=-1)]})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "density")
+        logged = await http.post("/v1/decisions/log", json={"decisions": sent})
+        told = await http.post("/v1/interactions", json={"interactions": acts})
+    assert [(reply.status_code, reply.json()) for reply in (logged, told)] == [(202, {"accepted": 20})] * 2
+    joiner = ServiceProcess("services.reward_calculator", topics, tmp_path / "log")
+    async with joiner.running():
+        joined = await until(lambda: _read(topics, 20))
+    frame = rewards.decode(joined, attributes=True)[0]
+    application, policy = APPLICATIONS["search_ranking"], Uniform()
+    found = vectors(frame, policy, application)
+    assert found.left_out == ()
+    ids = found.frame["decision_id"].to_list()
+    assert sorted(ids) == sorted(rows)
+    assert found.log.taken.tolist() == [rows[name][0] for name in ids]
+    assert found.log.density is not None
+    assert found.log.density.tolist() == [rows[name][1] for name in ids]
+    assert found.log.reward.tolist() == pytest.approx([0.7 * 20 * 0.199] * 20)
+
+
+async def _read(broker: BrokerSettings, number: int) -> list[Any]:
+    found = await read(broker, "rewards")
+    return found if len(found) >= number else []
+
+
+class Uniform:
+    """Gives every weight alike."""
+
+    width, names = 23, NAMES
+
+    def action(self, contexts: np.ndarray) -> np.ndarray:
+        return np.full((len(contexts), 7), 1 / 7)
 
 
 async def test_sending_again_writes_the_same_bytes(topics: BrokerSettings) -> None:

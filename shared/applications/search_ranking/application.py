@@ -28,7 +28,7 @@ class SearchRanking(CodedApplication):
             raise SettingsError(f"actions: {', '.join(sorted(strange))}: presets without weights")
         self.presets = presets
         self.context_width = len(FEATURES)
-        self.vector_action = VectorAction(WEIGHTS, NAMES)
+        self.vector_action = VectorAction(WEIGHTS, NAMES, low=0.0, high=1.0, total=1.0)
 
     def featurise(self, context: Mapping[str, Any]) -> Vector:
         """The 23 numbers of a state; the online policy standardises them by itself."""
