@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
+from importlib import import_module
+from pathlib import Path, PurePath
 from typing import Any
 
 import httpx
@@ -13,8 +14,11 @@ import jsonschema
 import pytest
 
 from shared.broker.embedded import EmbeddedBroker
-from shared.cli.plan import SERVICES
+from shared.cli.addresses import Addresses
+from shared.cli.plan import SERVICES, plan
+from shared.cli.state import StateFolder
 from shared.cli.supervisor import not_ready
+from shared.http.settings import ServiceSettings
 from tests.cli.compose import ROOT, Unset, compose
 from tests.cli.conftest import Start
 from tests.waiting import wait_for
@@ -83,6 +87,44 @@ def test_what_trainings_need_is_built_into_the_trainers_image_alone_and_on_reque
     assert 'RUN [ -z "$TRAINING" ] ||' in dockerfile
 
 
+def settings_of(name: str) -> type[ServiceSettings]:
+    """What a service reads from its environment."""
+    module = import_module(f"{SERVICES[name]}.settings")
+    (found,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ServiceSettings) and each.__module__ == module.__name__
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_told_what_the_supervisor_tells_it(name: str, tmp_path: Path) -> None:
+    specs = {each.name: each for each in plan(Addresses(8000), StateFolder(tmp_path))}
+    read = {f"STREAMWHEEL_{field.upper()}" for field in settings_of(name).model_fields}
+    told = {key for key in specs[name].environment if key in read}
+    told -= {"STREAMWHEEL_INSTANCE"}  # a name would have replicas fence one another
+    assert told
+    assert told <= OURS[name]["environment"].keys()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_writes_is_in_a_volume_that_holds_nothing_read_only(name: str) -> None:
+    service = OURS[name]
+    assert service["read_only"]
+    mounts = [mount.split(":") for mount in service.get("volumes", [])]
+    writable = [PurePath(place) for _, place, *mode in mounts if not mode]
+    assert {tuple(mode) for _, _, *mode in mounts} <= {(), ("ro",)}
+    state = service["environment"].get("STREAMWHEEL_STATE")
+    assert (state is not None) == ("state" in settings_of(name).model_fields)
+    if state is None:
+        assert not writable
+        return
+    assert PurePath(state) in writable
+    for _, place, *mode in mounts:
+        assert not (mode and PurePath(place).is_relative_to(state))
+
+
 @pytest.fixture
 def local(
     broker: EmbeddedBroker, tmp_path: Path, port_base: int
@@ -91,7 +133,12 @@ def local(
 
     def here(text: str) -> str:
         text = text.replace("kafka:9092", broker.bootstrap).replace("0.0.0.0", "127.0.0.1")
-        return text.replace("/var/lib/streamwheel", str(tmp_path))
+        for folder in ("/var/lib/streamwheel", "/etc/streamwheel"):
+            text = text.replace(folder, str(tmp_path / Path(folder).parent.name))
+        return text
+
+    (tmp_path / "etc/applications").mkdir(parents=True)
+    (tmp_path / "app").mkdir()
 
     def one(service: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
         command = [sys.executable if word == "python" else here(word) for word in service["command"]]
@@ -108,14 +155,15 @@ def test_every_service_starts_with_the_command_and_environment_that_the_file_nam
     local: dict[str, tuple[list[str], dict[str, str]]], start: Start, tmp_path: Path
 ) -> None:
     command, environment = local["topics"]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    image = tmp_path / "app"
+    done = subprocess.run(command, env=environment, cwd=image, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "decisions" in [*json.loads(done.stdout)["created"], *json.loads(done.stdout)["existing"]]
     started = {}
     for name in SERVICES:
         (python, dash_m, *arguments), environment = local[name]
         assert dash_m == "-m"
-        started[name] = start(*arguments, env=environment, cwd=tmp_path)
+        started[name] = start(*arguments, env=environment, cwd=image)
     for name, process in started.items():
         (python, *_), environment = local[name]
         url = f"http://127.0.0.1:{environment['STREAMWHEEL_PORT']}"
@@ -127,3 +175,4 @@ def test_every_service_starts_with_the_command_and_environment_that_the_file_nam
         assert probe[:3] == ["CMD", "python", "-c"]
         asked = re.sub(r"http://[\d.:]+", url, probe[3])
         assert subprocess.run([python, "-c", asked], timeout=30).returncode == 0
+    assert list(image.iterdir()) == []  # the image is read-only
