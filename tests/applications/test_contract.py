@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import shared.applications
 from shared.applications.contract import INTERACTION_COLUMNS, Application, FieldError
 from shared.applications.lines import reward_lines
+from shared.applications.outcomes import metrics_of
 from shared.applications.registry import load
 
 APPLICATIONS = load()
@@ -49,6 +50,10 @@ def test_golden_reward(application: Application, case: dict[str, Any]) -> None:
     assert found.reward == pytest.approx([case["reward"]], abs=1e-9)
     assert {name: values[0] for name, values in found.components.items()} == pytest.approx(
         case["components"], abs=1e-9
+    )
+    metrics = {each.name: float(each.of(found.components)[0]) for each in metrics_of(application.name)}
+    assert {name: metrics[name] for name in case.get("metrics", {})} == pytest.approx(
+        case.get("metrics", {}), abs=1e-9
     )
 
 

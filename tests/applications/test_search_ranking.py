@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.applications.contract import FieldError
+from shared.applications.outcomes import metrics_of
 from shared.applications.registry import load
 from shared.applications.search_ranking.application import SearchRanking
 from shared.applications.search_ranking.reward import rank_weight, usable
 from shared.applications.search_ranking.state import FEATURES, Scaler
 from shared.applications.search_ranking.weights import NAMES, normalised, read_weights
+from shared.core.estimators.outcomes import ndcg_at
 from tests.applications.rewards import one, row, together
 
 LOADED = load()["search_ranking"]
@@ -88,9 +90,21 @@ def test_facts_are_those_of_the_ranks(log: dict[str, Any]) -> None:
     assert found["first_rank"] == min(acted, default=0)
     assert found["hits_at_5"] == sum(rank <= 5 for rank in acted)
     assert found["hits_at_10"] == sum(rank <= 10 for rank in acted)
+    assert found["hits"] == len(acted)
     known = dict(enumerate((each["price"] for each in log["ranking_metadata"]), 1))
     revenue = sum(known.get(rank) or 0 for rank in acted) if action == "purchase" else 0
     assert found["revenue"] == pytest.approx(revenue)
+
+
+@given(st.lists(logs, min_size=1, max_size=8))
+def test_ndcg_of_several_hits_is_that_of_their_whole_ranking(searches: list[dict[str, Any]]) -> None:
+    (metric,) = (each for each in metrics_of("search_ranking") if each.name == "ndcg_at_10")
+    relevance = np.zeros((len(searches), 30))
+    for number, log in enumerate(searches):
+        if log["outcomes"]["user_action"] != "none":
+            relevance[number, [rank - 1 for rank in log["outcomes"]["purchased_ranks"]]] = 1
+    found = metric.of(together(SEARCH, [SEARCH.read_line(log) for log in searches]).components)
+    assert found.tolist() == pytest.approx(ndcg_at(relevance, 10).tolist(), abs=1e-9)
 
 
 def test_the_strongest_action_counts_and_each_rank_once() -> None:

@@ -501,11 +501,14 @@ def test_an_applications_metrics_are_made_of_its_components(tmp_path: Path) -> N
     data = columns()
     bought = data["reward"] > 0
     parts = {"purchase": 4.0 * bought, "first_rank": 2.0 * bought, "hits_at_10": 1.0 * bought}
+    parts |= {"hits": 1.0 * bought, "dcg_at_10": bought / np.log2(3)}
     log = write(tmp_path / "log.parquet", data | parts)
     found = answer(log, "--application", "search_ranking")["outcomes"]
     assert list(found) == ["conversion", "mrr", "precision_at_10", "ndcg_at_10"]
     assert found["mrr"]["value"] == pytest.approx(found["conversion"]["value"] / 2)
-    several = write(tmp_path / "several.parquet", data | parts | {"hits_at_10": 2.0 * bought})
+    assert found["ndcg_at_10"]["value"] == pytest.approx(found["conversion"]["value"] / np.log2(3))
+    del parts["dcg_at_10"]
+    several = write(tmp_path / "several.parquet", data | parts)
     assert "ndcg_at_10" not in answer(several, "--application", "search_ranking")["outcomes"]
     for name, words in (
         ("entertainment", "no metric of entertainment can be told"),

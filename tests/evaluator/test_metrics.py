@@ -1,5 +1,6 @@
 """What products call success, of logged decisions and of candidates."""
 
+from math import log2
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.evaluator.pages import Pages
 from services.evaluator.rewards import Logged
 from shared.applications.outcomes import metrics_of
 from shared.applications.registry import load
+from shared.core.estimators.outcomes import ndcg_at
 from tests.evaluator.world import candidate_of, now_ms
 from tests.online_bandit.rewards import raw, reward
 
@@ -35,8 +37,15 @@ def row(application: str, **values: float) -> dict[str, float]:
     return {name: float(each[0]) for name, each in metrics.told(frame_of([record]), application, ()).items()}
 
 
+def hits(*ranks: int) -> dict[str, float]:
+    """Components of a search with hits at these ranks."""
+    return {"hits": len(ranks), "dcg_at_10": sum(1 / log2(1 + rank) for rank in ranks if rank <= 10)}
+
+
 def test_rankings_are_measured_by_their_definitions() -> None:
-    bought = row("search_ranking", purchase=4.0, first_rank=3, hits_at_5=1, hits_at_10=1, revenue=199.0)
+    bought = row(
+        "search_ranking", purchase=4.0, first_rank=3, hits_at_5=1, hits_at_10=1, revenue=199.0, **hits(3)
+    )
     assert bought == {
         "conversion": 1.0,
         "mrr": pytest.approx(1 / 3),
@@ -45,12 +54,13 @@ def test_rankings_are_measured_by_their_definitions() -> None:
         "ndcg_at_10": pytest.approx(0.5),
         "revenue_per_session": 199.0,
     }
-    nothing = row("search_ranking", purchase=0, first_rank=0, hits_at_5=0, hits_at_10=0, revenue=0)
+    nothing = row("search_ranking", purchase=0, first_rank=0, hits_at_5=0, hits_at_10=0, revenue=0, **hits())
     assert set(nothing.values()) == {0.0}
-    several = row("search_ranking", purchase=4.0, first_rank=1, hits_at_5=2, hits_at_10=2, revenue=9.0)
-    assert np.isnan(several.pop("ndcg_at_10"))  # where the second one was is not among the components
+    several = row("search_ranking", first_rank=1, hits_at_5=2, **hits(1, 4, 12))
+    ranking = np.eye(12)[[0, 3, 11]].sum(axis=0, keepdims=True)
+    assert several["ndcg_at_10"] == pytest.approx(ndcg_at(ranking, 10)[0])
     assert several["precision_at_5"] == 0.4
-    late = row("search_ranking", purchase=0, first_rank=12, hits_at_5=0, hits_at_10=0, revenue=0)
+    late = row("search_ranking", purchase=0, first_rank=12, hits_at_5=0, hits_at_10=0, revenue=0, **hits(12))
     assert (late["mrr"], late["ndcg_at_10"]) == (pytest.approx(1 / 12), 0.0)
 
 

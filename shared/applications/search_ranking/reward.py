@@ -19,13 +19,16 @@ FULL_PRICE, MOST_FOR_PRICE = 1000.0, 3.0
 LOWEST, HIGHEST = -10.0, 100.0
 """Rewards beyond these are set aside before training."""
 CUTOFFS = (5, 10)
+GAIN_CUTOFF = 10
+"""Ranks whose hits have a discounted gain."""
 
 
 def evaluate(interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
     """Rewards of n searches: of the strongest that was done, the sum over its ranks.
 
     The components click, wishlist, cart, purchase and none add up to the reward. The others are facts about
-    the same ranks: first_rank (0 for none), hits_at_5, hits_at_10, and revenue, known prices of purchases.
+    the same ranks: first_rank (0 for none), hits (how many), hits_at_5, hits_at_10, dcg_at_10 (the sum of
+    1 / log2(1 + rank) over those up to 10), and revenue, known prices of purchases.
     """
     columns = AttributeColumns(interactions)
     ranks, prices = columns.numbers("rank", 1, whole=True), columns.numbers("price", 0)
@@ -46,6 +49,9 @@ def evaluate(interactions: pl.DataFrame, owner: Indices, n: int) -> Rewards:
     np.minimum.at(first, owner, ranks)
     facts = {"first_rank": np.where(acted, first, 0.0)}
     facts |= {f"hits_at_{k}": totals((ranks <= k).astype(np.float64), owner, n) for k in CUTOFFS}
+    facts["hits"] = totals(np.ones_like(ranks), owner, n)
+    discounts = np.where(ranks <= GAIN_CUTOFF, 1 / np.log2(1 + ranks), 0.0)
+    facts[f"dcg_at_{GAIN_CUTOFF}"] = totals(discounts, owner, n)
     facts["revenue"] = totals(np.where(bought, np.nan_to_num(prices), 0.0), owner, n)
     return Rewards(reward, parts | facts)
 
