@@ -1,7 +1,7 @@
 """What products call success, by session, pair or answer: conversion, quality of rankings, preference.
 
 Each function gives one number for each of n rows; `mean` (of revenue by session too, which is such a number
-as it is) and `change` turn rows into a figure with its interval, subjects resampled whole if there are any.
+as it is) turns rows into a figure with its interval, subjects resampled whole if there are any.
 """
 
 from collections.abc import Mapping
@@ -93,36 +93,6 @@ def mean(values: ArrayLike, cluster: Hashes | None = None, *, alpha: float = 0.0
 
     interval = bootstrap.interval(statistic, alpha)
     return Figure(bootstrap.value(statistic), interval, len(rows), len(units["rows"]))
-
-
-def change(
-    before: ArrayLike,
-    after: ArrayLike,
-    clusters: tuple[Hashes, Hashes] | None = None,
-    *,
-    alpha: float = 0.05,
-    seed: int = 0,
-) -> Figure:
-    """Return how much higher the mean of `after` is than that of `before`, (n,) and (m,).
-
-    Subjects that are in both, by their hashes, are resampled with all their rows: their own level cancels.
-    Raises ValueError if either is empty.
-    """
-    one, other = _finite("before", before), _finite("after", after)
-    if not len(one) or not len(other):
-        raise ValueError("both before and after need values")
-    late = np.repeat([0.0, 1.0], [len(one), len(other)])
-    every = np.concatenate([one, other])
-    columns = {"late": late, "early": 1 - late, "after": every * late, "before": every * (1 - late)}
-    cluster = None if clusters is None else np.concatenate(clusters)
-    units = _units(columns, cluster, seed)
-    bootstrap = Bootstrap(units, resamples=RESAMPLES, seed=seed)
-
-    def statistic(sums: Columns) -> Floats:
-        return np.asarray(sums["after"] / sums["late"] - sums["before"] / sums["early"])
-
-    interval = bootstrap.interval(statistic, alpha)
-    return Figure(bootstrap.value(statistic), interval, len(every), len(units["rows"]))
 
 
 def _units(columns: Mapping[str, Floats], cluster: Hashes | None, seed: int) -> Columns:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from shared.core.estimators.outcomes import (
-    change,
     conversion,
     mean,
     ndcg_at,
@@ -74,16 +73,6 @@ def test_rows_of_one_subject_count_as_one() -> None:
     assert width(alone) < 0.5 * width(copied)
 
 
-def test_a_change_is_measured_within_subjects_who_saw_both() -> None:
-    level = 10 * DRAW.normal(size=500)
-    before, after = level + DRAW.normal(size=500), level + 0.5 + DRAW.normal(size=500)
-    subjects = np.arange(500, dtype=np.uint64)
-    paired, apart = change(before, after, (subjects, subjects)), change(before, after)
-    assert paired.value == pytest.approx(after.mean() - before.mean()) == apart.value
-    assert 0 < paired.interval.low < 0.5 < paired.interval.high
-    assert apart.interval.low < 0  # levels alone hide it
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -94,7 +83,6 @@ def test_a_change_is_measured_within_subjects_who_saw_both() -> None:
         (lambda: precision_at([[1.0]], 0), "k is 0"),
         (lambda: squared_error([[1.0]], [[1.0, 2.0]]), "do not go with"),
         (lambda: preferred([1.0], [1.0, 2.0]), "do not go with"),
-        (lambda: change([], [1.0]), "before and after"),
         (lambda: mean([]), "nothing to resample"),
     ],
 )
