@@ -73,7 +73,8 @@ class Evaluating:
         try:
             if is_language(candidate):
                 settings = settings_of(application.settings, widening, self._settings.tuned_at)
-                return judge_language(about, candidate, settings)
+                held = judge_language(about, candidate, settings)
+                return replace(held.evaluation, report=self._pages.write_rows(held, settings.alpha))
             policy = policy_of(candidate, application)
             since = now - round(self._settings.window.total_seconds() * 1000)
             vector = isinstance(policy, ContinuousPolicy)

@@ -4,12 +4,20 @@ Their trainer scored the rows; all else (means, intervals, length control, refus
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.evaluator.artefacts import parts
 from services.evaluator.asking import check, unusable_if_broken
+from services.evaluator.held_out_rows import (
+    BEFORE,
+    LENGTH,
+    questions,
+    right_by_length,
+    shown_answers,
+    shown_pairs,
+)
 from services.evaluator.judging import metric, reasons_of, refused
 from shared.algorithms.artefacts import Artefact
 from shared.algorithms.language import held_out
@@ -17,13 +25,13 @@ from shared.algorithms.language.held_out import JUDGES, OWN, Answers, Pairs
 from shared.algorithms.registry import algorithms
 from shared.algorithms.serving import is_served
 from shared.core.arrays import Floats
-from shared.core.estimators.hashing import Hashes
 from shared.core.estimators.limits import Limits, Reason
 from shared.core.estimators.outcomes import preferred
 from shared.core.estimators.preferences import Comparison, answers, pairs
 from shared.core.estimators.refusals import reward_reasons
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.verdict import Guard, Judgement, Verdict, judge, overall
+from shared.evaluation.report import HeldOutRows
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 
@@ -31,6 +39,7 @@ HELD_OUT = "held-out"
 """The estimator's name: means over held-out rows."""
 REWARD_MODEL = "reward_model"
 CHANCE = 0.5
+JUDGE_ACCURACY = "reward_model_accuracy"
 
 
 def is_language(candidate: Candidate) -> bool:
@@ -38,8 +47,16 @@ def is_language(candidate: Candidate) -> bool:
     return candidate.algorithm in algorithms() and not is_served(candidate.algorithm)
 
 
-def judge_language(about: Evaluation, candidate: Candidate, settings: Settings) -> Evaluation:
-    """Judge a candidate by its own held-out rows; `about` names it. Raises Unusable."""
+@dataclass(frozen=True, eq=False)
+class JudgedRows:
+    """An evaluation, and the rows that it rests on; None where they say nothing."""
+
+    evaluation: Evaluation
+    rows: HeldOutRows | None = None
+
+
+def judge_language(about: Evaluation, candidate: Candidate, settings: Settings) -> JudgedRows:
+    """Judge a candidate by its own held-out rows; `about` names it. Raises Unusable, Unreachable."""
     with (
         unusable_if_broken(candidate),
         parts(candidate.artefact, candidate.candidate_id, [*OWN, *JUDGES]) as artefact,
@@ -48,14 +65,15 @@ def judge_language(about: Evaluation, candidate: Candidate, settings: Settings) 
         own, judges = (_rows(artefact, names) for names in (OWN, JUDGES))
     if own is None:
         detail = f"the artefact holds no rows of held-out questions ({' or '.join(OWN)})"
-        return refused(about, "no-held-out", detail)
+        return JudgedRows(refused(about, "no-held-out", detail))
     if isinstance(own, Answers):
-        return _judged_answers(about, own, judges, settings)
+        return JudgedRows(_judged_answers(about, own, judges, settings), shown_answers(own))
     if candidate.algorithm == REWARD_MODEL:
         found = _decided(about, "accuracy", _over_length(own, settings), (), settings)
         detail = "a reward model decides nothing: its figures are told, and it is not rolled out"
         told = refused(found, "no-policy", detail)
-        return replace(told, reasons=(*told.reasons, *found.reasons))
+        shown = shown_pairs(own, preferred(own.chosen, own.rejected), right_by_length(own), LENGTH)
+        return JudgedRows(replace(told, reasons=(*told.reasons, *found.reasons)), shown)
     return _judged_pairs(about, own, settings)
 
 
@@ -73,7 +91,7 @@ def _judged_answers(
         rows.after,
         rows.before_length,
         rows.after_length,
-        _hashes(rows),
+        questions(rows),
         resamples=settings.resamples,
         alpha=settings.alpha,
         seed=settings.seed,
@@ -93,7 +111,7 @@ def _judged_answers(
         )
         doubts.append(Reason("reward-model", low, CHANCE, detail))
     decided = _decided(about, "score", found, tuple(doubts), settings)
-    of_judge = metric(_told("reward_model_accuracy", judge_figures, Verdict.INCONCLUSIVE), HELD_OUT)
+    of_judge = metric(_told(JUDGE_ACCURACY, judge_figures, Verdict.INCONCLUSIVE), HELD_OUT)
     return replace(decided, metrics=(*decided.metrics, of_judge))
 
 
@@ -107,21 +125,20 @@ def _divergence(rows: Answers) -> Iterator[Reason]:
         yield Reason("divergence", rows.divergence, rows.largest_divergence, detail)
 
 
-def _judged_pairs(about: Evaluation, rows: Pairs, settings: Settings) -> Evaluation:
+def _judged_pairs(about: Evaluation, rows: Pairs, settings: Settings) -> JudgedRows:
     """By how often the preferred answer is the likelier one, more often than before."""
     if rows.base_chosen is None or rows.base_rejected is None:
         detail = "the model before was not measured on the held-out pairs: train with compare_base"
-        return refused(about, "no-baseline", detail)
+        return JudgedRows(refused(about, "no-baseline", detail))
     right = preferred(rows.chosen, rows.rejected)
     base = preferred(rows.base_chosen, rows.base_rejected)
-    return _decided(about, "accuracy", _pairs(rows, right, base, settings), (), settings)
+    found = _decided(about, "accuracy", _pairs(rows, right, base, settings), (), settings)
+    return JudgedRows(found, shown_pairs(rows, right, base, BEFORE))
 
 
 def _over_length(rows: Pairs, settings: Settings) -> Comparison:
     """How often scores are right, against preferring by length alone."""
-    longer, shorter = rows.chosen_length, rows.rejected_length
-    by_length = preferred(longer, shorter) if rows.longer_wins else preferred(shorter, longer)
-    return _pairs(rows, preferred(rows.chosen, rows.rejected), by_length, settings)
+    return _pairs(rows, preferred(rows.chosen, rows.rejected), right_by_length(rows), settings)
 
 
 def _pairs(rows: Pairs, right: Floats, base: Floats, settings: Settings) -> Comparison:
@@ -130,15 +147,11 @@ def _pairs(rows: Pairs, right: Floats, base: Floats, settings: Settings) -> Comp
         right,
         base,
         longer,
-        _hashes(rows),
+        questions(rows),
         resamples=settings.resamples,
         alpha=settings.alpha,
         seed=settings.seed,
     )
-
-
-def _hashes(rows: Answers | Pairs) -> Hashes:
-    return np.asarray(rows.question, np.uint64)
 
 
 def _decided(

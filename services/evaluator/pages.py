@@ -3,10 +3,13 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from services.evaluator.judging import Judged
-from shared.evaluation.report import write_report
+from services.evaluator.language import CHANCE, JUDGE_ACCURACY, JudgedRows
+from shared.evaluation.report import write_held_out, write_report
+from shared.wire.rollouts import Evaluation
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -32,19 +35,35 @@ class Pages:
 
         The page appears whole, by one rename. Raises OSError.
         """
-        if judged.study is None:
+        study, found = judged.study, judged.evaluation
+        if study is None:
             return ""
-        found = judged.evaluation
+        reasons = [(each.name, each.detail) for each in found.reasons]
+        return self._written(
+            found,
+            lambda path: write_report(
+                path, study, judged.settings, _title(found), verdict=found.verdict, reasons=reasons
+            ),
+        )
+
+    def write_rows(self, judged: JudgedRows, alpha: float) -> str:
+        """The same for a language model that was judged by held-out rows. Raises OSError."""
+        rows, found = judged.rows, judged.evaluation
+        if rows is None:
+            return ""
+        chances = {JUDGE_ACCURACY: CHANCE}
+        return self._written(
+            found, lambda path: write_held_out(path, rows, found, _title(found), chances, alpha)
+        )
+
+    def _written(self, found: Evaluation, write: Callable[[Path], None]) -> str:
         path = self.path(found.application, found.candidate_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         making = path.with_suffix(".making")
-        write_report(
-            making,
-            judged.study,
-            judged.settings,
-            f"{found.application} {found.candidate_id[:12]}",
-            verdict=found.verdict,
-            reasons=[(each.name, each.detail) for each in found.reasons],
-        )
+        write(making)
         os.replace(making, path)
         return f"{self._address}/v1/evaluations/{found.application}/{found.candidate_id}/report"
+
+
+def _title(found: Evaluation) -> str:
+    return f"{found.application} {found.candidate_id[:12]}"

@@ -1,6 +1,8 @@
 """Language models as candidates: judged by the rows that their artefacts hold, without a model."""
 
+import re
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,14 @@ from services.evaluator.asking import Unusable
 from services.evaluator.calibration import Calibration
 from services.evaluator.evaluating import about_candidate
 from services.evaluator.judging import settings_of
-from services.evaluator.language import is_language, judge_language
+from services.evaluator.language import JudgedRows, is_language, judge_language
+from services.evaluator.pages import Pages
 from shared.algorithms.artefacts import Artefact, digests, write
 from shared.algorithms.language import held_out
 from shared.algorithms.language.held_out import Answers, Pairs
 from shared.algorithms.manifest import Manifest
 from shared.applications.registry import load
+from shared.evaluation.report.charts import number
 from shared.wire.rollouts import Evaluation, read_evaluation
 from tests.evaluator.world import candidate
 
@@ -84,10 +88,14 @@ def scored(accuracy: float = 0.8, base: float | None = None, rows: int = 300) ->
     )
 
 
-def judged(made: Artefact, **changes: Any) -> Evaluation:
+def rows_of(made: Artefact, **changes: Any) -> JudgedRows:
     sent = candidate(made, **changes)
     assert is_language(sent)
     return judge_language(about_candidate(sent, 7), sent, settings_of(ASSISTANT.settings, 1.0, 5000.0))
+
+
+def judged(made: Artefact, **changes: Any) -> Evaluation:
+    return rows_of(made, **changes).evaluation
 
 
 def names(found: Evaluation) -> list[str]:
@@ -200,3 +208,86 @@ def test_scores_of_answers_are_not_compared_with_what_users_gave(tmp_path: Path)
     found = Calibration(0.05, 5000.0)
     found.learn(replace(told, kind="stage", metrics=(users,)), {"log": told})
     assert found.widening == 1.0
+
+
+class Parts(HTMLParser):
+    """Titles of figures, and how many bars and lines of tables each has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures: dict[str, dict[str, int]] = {}
+        self.cells: list[str] = []
+        self._open = ""
+        self._name = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open = tag
+        if self._name and tag in ("circle", "tr"):
+            self.figures[self._name][tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "figure":
+            self._name = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "h2" and data.strip():
+            self._name = data
+            self.figures[data] = {"circle": 0, "tr": 0}
+        elif self._open in ("td", "dd", "dt"):
+            self.cells.append(data)
+        self._open = ""
+
+
+def page_of(tmp_path: Path, found: JudgedRows) -> tuple[str, Parts]:
+    pages = Pages(tmp_path / "pages", "http://reports")
+    address = pages.write_rows(found, 0.05)
+    told = found.evaluation
+    assert address == f"http://reports/v1/evaluations/{told.application}/{told.candidate_id}/report"
+    text = pages.path(told.application, told.candidate_id).read_text(encoding="utf-8")
+    assert not re.search(r"https?://|url\(|@import|<script", text)
+    parts = Parts()
+    parts.feed(text)
+    return text, parts
+
+
+def test_the_page_of_a_policy_shows_gains_length_control_its_judge_and_the_rows(tmp_path: Path) -> None:
+    found = rows_of(artefact(tmp_path, "ppo", answered(grown=20, worth=0.1, gain=0), scored()))
+    text, parts = page_of(tmp_path, found)
+    assert found.evaluation.verdict in text
+    assert "only-length" in text
+    bars = {name: each["circle"] for name, each in parts.figures.items()}
+    assert bars == {
+        "Gains": 2,
+        "Score": 1,
+        "Reward model accuracy": 1,
+        "Length control": 5,
+        "Held-out rows": 0,
+    }
+    assert parts.figures["Held-out rows"]["tr"] == 41
+    for metric in found.evaluation.metrics:
+        assert metric.name in parts.cells
+        assert f"[{number(metric.low)}, {number(metric.high)}]" in parts.cells
+    assert {"held-out rows", "300", "0.05 of 0.1"} <= set(parts.cells)
+
+
+def test_the_page_of_an_adapter_shows_its_accuracy_and_one_of_few_rows_all_of_them(tmp_path: Path) -> None:
+    found = rows_of(artefact(tmp_path, "dpo", scored(0.9, base=0.5, rows=30)))
+    _, parts = page_of(tmp_path, found)
+    accuracy = found.evaluation.metrics[0]
+    assert f"[{number(accuracy.low)}, {number(accuracy.high)}]" in parts.cells
+    assert parts.figures["Held-out rows"]["tr"] == 31
+    assert parts.figures["Accuracy"]["circle"] == 1
+
+
+def test_a_reward_model_has_a_page_and_what_has_no_baseline_none(tmp_path: Path) -> None:
+    text, _ = page_of(tmp_path, rows_of(artefact(tmp_path / "a", "reward_model", scored(0.9))))
+    assert "against length alone" in text
+    alone = rows_of(artefact(tmp_path / "b", "dpo", scored(0.9)))
+    assert Pages(tmp_path / "none", "http://reports").write_rows(alone, 0.05) == ""
+    assert not (tmp_path / "none").exists()
+
+
+def test_rows_of_one_length_are_one_group(tmp_path: Path) -> None:
+    rows = answered().model_copy(update={"after_length": (9.0,) * 300, "before_length": (9.0,) * 300})
+    _, parts = page_of(tmp_path, rows_of(artefact(tmp_path, "ppo", rows, scored())))
+    assert parts.figures["Length control"]["circle"] == 1

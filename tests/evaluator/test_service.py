@@ -18,6 +18,7 @@ from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 from tests.broker.reading import read_all
 from tests.deployer.artefact_server import Storage
+from tests.evaluator import test_language as language
 from tests.evaluator.processes import EvaluatorProcess, evaluating, evaluations, judged, put
 from tests.evaluator.world import (
     applications,
@@ -67,6 +68,18 @@ async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettin
     assert {each["candidate_id"] for each in listed} == {better.id, worse.id}
     assert [(each["verdict"], each["kind"]) for each in one] == [("fail", "log")]
     assert [each.status_code for each in unknown] == [404] * 5
+
+
+async def test_a_language_model_has_its_page_too(topics: BrokerSettings, tmp_path: Path) -> None:
+    applications(tmp_path / "applications")
+    made = language.artefact(tmp_path / "made", "ppo", language.answered(), language.scored())
+    async with evaluating(topics, tmp_path) as (_, http):
+        await put(topics, "candidates", candidate(made))
+        (found,) = await judged(topics, 1)
+        page = await http.get(f"/v1/evaluations/assistant/{made.id}/report")
+    assert (found.verdict, page.status_code) == ("pass", 200)
+    assert found.report.endswith(f"/v1/evaluations/assistant/{made.id}/report")
+    assert "Length control" in page.text
 
 
 async def _committed(broker: BrokerSettings, offset: int) -> bool:

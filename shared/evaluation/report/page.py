@@ -36,7 +36,7 @@ def write_report(
     found = study.evaluation
     if reasons is None:
         reasons = [(reason.name, reason.detail) for reason in found.reasons]
-    page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+    page = filled(
         title=f"Evaluation of {escape(name)}",
         verdict=verdict or str(found.verdict),
         judged=f"by {found.decided_by} against {_baseline_name(found)}, "
@@ -46,6 +46,16 @@ def write_report(
         figures="".join(_figures(study, settings)),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def filled(**parts: str) -> str:
+    """Return the page with its parts, which are HTML. Raises KeyError for a part that is missing."""
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
+
+
+def figure(title: str, caption: str, content: str) -> str:
+    """Return a part of the page under its title."""
+    return f"<figure><h2>{title}</h2><figcaption>{caption}</figcaption>{content}</figure>"
 
 
 def _baseline_name(found: Evaluation) -> str:
@@ -70,7 +80,7 @@ def _figures(study: Study, settings: Settings) -> Iterator[str]:
     found = study.evaluation
     every = [found.baseline, *found.estimates.values()]
     names = [f"baseline ({found.baseline.name})", *found.estimates]
-    yield _figure(
+    yield figure(
         "Estimates",
         "Mean reward with bootstrap intervals; the dashed line is the baseline.",
         intervals([_bar(*each) for each in zip(names, every, strict=True)], found.baseline.value),
@@ -80,7 +90,7 @@ def _figures(study: Study, settings: Settings) -> Iterator[str]:
     if found.told:
         yield _told(found)
     weights = study.summary.weights
-    yield _figure(
+    yield figure(
         "Weights",
         f"Positive importance weights on a logarithmic scale, bars as tall as the root of their counts; "
         f"{weights.zeros:,} decisions weigh nothing.",
@@ -89,7 +99,7 @@ def _figures(study: Study, settings: Settings) -> Iterator[str]:
     yield from _course(study)
     if segments := list(study.segments.estimates(settings.alpha)):
         bars = [Bar(s.name, s.value, s.interval.low, s.interval.high) for s in segments]
-        yield _figure(
+        yield figure(
             "Segments",
             "Self-normalised estimates of the largest segments; the dashed line is the baseline of all.",
             intervals(bars, found.baseline.value),
@@ -106,12 +116,12 @@ def _course(study: Study) -> Iterator[str]:
         ("logged", "mark", (line.column("reward") / rows).tolist()),
         ("target", "other", target.tolist()),
     ]
-    yield _figure(
+    yield figure(
         "Reward over the log",
         f"{ONE} logged and {TWO} self-normalised target, by decisions in the order of the file.",
         lines(series, line.length),
     )
-    yield _figure(
+    yield figure(
         "Effective sample over the log",
         "Effective share of each stretch's decisions: a fall says that policies have moved apart.",
         lines([("share", "mark", effective.tolist())], line.length, share=True),
@@ -147,7 +157,7 @@ def _verdicts(found: Evaluation) -> str:
         f'<td class="{each.verdict}">{each.verdict}</tr>'
         for each in found.judgements
     ]
-    return _figure("Verdicts", "Target less baseline, paired.", f"<table>{head}{''.join(rows)}</table>")
+    return figure("Verdicts", "Target less baseline, paired.", f"<table>{head}{''.join(rows)}</table>")
 
 
 def _told(found: Evaluation) -> str:
@@ -159,12 +169,8 @@ def _told(found: Evaluation) -> str:
         for each in found.told
     ]
     caption = "Self-normalised estimates of the target, beside the baseline; they decide nothing."
-    return _figure("Metrics", caption, f"<table>{head}{''.join(rows)}</table>")
+    return figure("Metrics", caption, f"<table>{head}{''.join(rows)}</table>")
 
 
 def _bar(name: str, each: Estimate) -> Bar:
     return Bar(name, each.value, each.interval.low, each.interval.high)
-
-
-def _figure(title: str, caption: str, content: str) -> str:
-    return f"<figure><h2>{title}</h2><figcaption>{caption}</figcaption>{content}</figure>"
