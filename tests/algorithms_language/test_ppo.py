@@ -31,7 +31,8 @@ def test_the_coefficient_follows_the_divergence() -> None:
     control = Control(0.2, 0.1)
     assert control.after(0.3).coefficient == pytest.approx(0.2 * 1.02)
     assert control.after(0.0).coefficient == pytest.approx(0.2 * 0.98)
-    assert control.after(0.101).coefficient == pytest.approx(0.2 * 1.001)
+    assert control.after(0.0808).coefficient == pytest.approx(0.2 * 1.001)
+    assert control.after(0.1).coefficient > 0.2
     assert not control.ran_away(0.9)
     assert control.ran_away(1.1)
 
@@ -140,6 +141,49 @@ def test_the_value_model_starts_from_a_reward_model_of_the_same_tokens(
     assert not torch.equal(
         _value_model(tiny.LLAMA, tokenizer, scorer).score.weight, scorer.model.score.weight
     )
+
+
+def test_a_reward_model_of_larger_scores_teaches_the_same_where_rewards_are_normalised(
+    asked: tuple[Dataset, Parameters], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from shared.algorithms.ppo import train as ppo
+
+    data, chosen = asked
+    ours, weights, gains = ppo._scorer, {}, {}
+    for scale in (1.0, 8.0):
+
+        def scorer(parameters: Parameters, scale: float = scale) -> Any:
+            found = ours(parameters)
+            with torch.no_grad():
+                found.model.score.weight *= scale
+            return found
+
+        monkeypatch.setattr(ppo, "_scorer", scorer)
+        out = tmp_path / str(scale) / "out"
+        out.mkdir(parents=True)
+        normalised = replace(chosen, normalise_reward=True, updates=2)
+        gains[scale] = ppo.train(data, normalised, 3, out, tiny.silent)["gain"]
+        weights[scale] = (out / "model.safetensors").read_bytes()
+    assert weights[1.0] == weights[8.0] != (tiny.LLAMA / "model.safetensors").read_bytes()
+    assert gains[8.0] == pytest.approx(8 * gains[1.0]) != 0
+
+
+def test_several_answers_to_a_query_count_by_their_mean(candidate: Callable[[str], Artefact]) -> None:
+    from shared.algorithms.language import models
+    from shared.algorithms.language.scoring import Scorer
+    from shared.algorithms.ppo.answering import Sampling, answers
+
+    scorer = Scorer.load(candidate("reward_model").folder)
+    model, tokenizer = models.causal(tiny.LLAMA), models.tokenizer(tiny.LLAMA)
+    first, second = tiny.queries(2)
+    sampling = Sampling(tokens=4, temperature=0.7, batch_size=8, seed=0)
+    single, _ = answers(model, model, tokenizer, scorer, [first] * 3 + [second] * 3, sampling)
+    several, _ = answers(model, model, tokenizer, scorer, [first, second], replace(sampling, each=3))
+    assert several.rewards == pytest.approx(single.rewards.reshape(2, 3).mean(axis=1))
+    assert several.lengths == pytest.approx(single.lengths.reshape(2, 3).mean(axis=1))
+    assert single.rewards[:3].std() > 0
 
 
 def test_refusals_name_what_is_wrong(

@@ -55,7 +55,7 @@ class Pairs(_Rows):
 
 
 class Answers(_Rows):
-    """Rewards, by the reward model, of an answer to each question before and after training."""
+    """Rewards, by the reward model, of the answers to each question before and after training, means."""
 
     kind: Literal["answers"] = "answers"
     before: tuple[Number, ...]

@@ -17,14 +17,16 @@ from shared.algorithms.ppo.judging import Answers
 class TextReward(torch.nn.Module):  # type: ignore[misc]
     """A reward model in the shape that trl asks for: it reads text, whatever the policy's tokens are.
 
-    trl takes the score at one place of the sequence; here it is the same at every place.
+    trl takes the score at one place of the sequence; here it is the same at every place. Scores are divided
+    by `scale`.
     """
 
     base_model_prefix = "scorer"
 
-    def __init__(self, scorer: Scorer, tokenizer: Any) -> None:
+    def __init__(self, scorer: Scorer, tokenizer: Any, scale: float = 1.0) -> None:
         super().__init__()
         self.tokenizer, self.score, self.reward = tokenizer, torch.nn.Identity(), scorer
+        self.scale = scale
 
     def scorer(self, input_ids: Any, attention_mask: Any, **_: Any) -> SimpleNamespace:
         """Score sequences of the policy's tokens (n, t)."""
@@ -32,7 +34,9 @@ class TextReward(torch.nn.Module):  # type: ignore[misc]
             self.tokenizer.decode(ids[mask.bool()], skip_special_tokens=True).lstrip()
             for ids, mask in zip(input_ids, attention_mask, strict=True)
         ]
-        scores = torch.tensor(self.reward.score(texts), dtype=torch.float32, device=input_ids.device)
+        scores = torch.tensor(
+            self.reward.score(texts) / self.scale, dtype=torch.float32, device=input_ids.device
+        )
         return SimpleNamespace(hidden_states=[scores[:, None, None].expand(*input_ids.shape, 1)])
 
 
@@ -44,20 +48,23 @@ class Sampling:
     temperature: float
     batch_size: int
     seed: int
+    each: int = 1
+    """Answers to each query."""
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def answers(
     policy: Any, reference: Any, tokenizer: Any, scorer: Scorer, queries: Sequence[str], sampling: Sampling
 ) -> tuple[Answers, float]:
-    """Sample an answer to each query; also the divergence from the reference, in nats per token."""
+    """Sample answers to each query, means of them; also the divergence from the reference, nats per token."""
     torch.manual_seed(sampling.seed)
+    asked = [query for query in queries for _ in range(sampling.each)]
     policy.eval()
     texts: list[str] = []
     lengths: list[Numbers] = []
     divergence = 0.0
-    for start in range(0, len(queries), sampling.batch_size):
-        prompts = [opening(query) for query in queries[start : start + sampling.batch_size]]
+    for start in range(0, len(asked), sampling.batch_size):
+        prompts = [opening(query) for query in asked[start : start + sampling.batch_size]]
         read = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt").to(policy.device)
         written = policy.generate(
             **{name: read[name] for name in ("input_ids", "attention_mask")},
@@ -82,7 +89,8 @@ def answers(
         kept = zip(written, mask.bool(), strict=True)
         texts += [tokenizer.decode(ids[m], skip_special_tokens=True).lstrip() for ids, m in kept]
     every = np.concatenate(lengths)
-    return Answers(scorer.score(texts), every), divergence / float(every.sum())
+    rewards, tokens = (each.reshape(-1, sampling.each).mean(axis=1) for each in (scorer.score(texts), every))
+    return Answers(rewards, tokens), divergence / float(every.sum())
 
 
 def _log_likelihoods(model: Any, ids: Any, mask: Any, count: int, temperature: float) -> Any:

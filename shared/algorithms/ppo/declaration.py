@@ -29,9 +29,12 @@ class Parameters:
     updates: Annotated[int, Field(ge=1, le=100_000)] = 100
     """Updates in all."""
     target_kl: Annotated[float, Field(gt=0, le=10)] = 0.1
-    """Divergence from the reference, in nats per token, that the coefficient steers to and that is borne."""
+    """Largest divergence from the reference that is borne, nats per token; the coefficient steers below."""
     initial_kl_coefficient: Annotated[float, Field(ge=0, le=100)] = 0.2
     """First coefficient of the divergence in the reward."""
+    normalise_reward: bool = False
+    """Whether scores count in deviations of those of the reference's answers, so that a coefficient of the
+    divergence means the same with every reward model."""
     response_length: Annotated[int, Field(ge=1, le=4096)] = 48
     """Tokens of an answer at most."""
     prompt_length: Annotated[int, Field(ge=4, le=131_072)] = 256
@@ -44,6 +47,8 @@ class Parameters:
     """Share of queries that are only measured on."""
     measured: Annotated[int, Field(ge=2)] = 200
     """Held-out queries answered before and after, at most."""
+    answers_per_query: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Answers to each of them, whose means are compared: more of them leave less to chance."""
     min_samples: Annotated[int, Field(ge=2)] = 50
     """Fewer queries than this are not trained on."""
 
@@ -56,17 +61,19 @@ class Parameters:
         return self
 
 
-# A model of a million parameters or fewer takes larger steps, and needs many short answers to tell what earns
-# reward. What such a reward model scores high is soon found out: the divergence is held from the start.
+# A model of a million parameters or fewer takes larger steps. What earns reward shows only over thousands of
+# answers: fresh ones tell more than further passes over the same, and short ones are cheap.
 _TINY = Parameters(
-    learning_rate=2e-4,
-    batch_size=64,
+    learning_rate=1e-4,
+    batch_size=128,
     mini_batch_size=32,
-    ppo_epochs=2,
-    updates=32,
-    initial_kl_coefficient=0.5,
+    ppo_epochs=1,
+    updates=64,
+    initial_kl_coefficient=0.4,
+    normalise_reward=True,
     response_length=20,
     prompt_length=64,
+    answers_per_query=8,
 )
 PRESETS: Mapping[str, Parameters] = {"default": Parameters(), "tiny": _TINY}
 APPLICATIONS = ("assistant",)

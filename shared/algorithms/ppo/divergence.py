@@ -5,6 +5,8 @@ from typing import Self
 
 #: Share of the coefficient that a step may change at most, and how much of the error counts.
 _STEP, _GAIN = 0.2, 0.1
+#: Share of the target that is steered to: who steers to all of it is beyond it half of the time.
+AIM = 0.8
 #: A training whose divergence is this many times the target is over: it will not come back.
 RUNAWAY = 10.0
 
@@ -17,8 +19,8 @@ class Control:
     target: float
 
     def after(self, divergence: float) -> Self:
-        """Raise the coefficient where the divergence is above the target, lower it where it is below."""
-        error = min(max(divergence / self.target - 1, -_STEP), _STEP)
+        """Raise the coefficient where the divergence is near the target or above, else lower it."""
+        error = min(max(divergence / (AIM * self.target) - 1, -_STEP), _STEP)
         return replace(self, coefficient=self.coefficient * (1 + _GAIN * error))
 
     def ran_away(self, divergence: float) -> bool:

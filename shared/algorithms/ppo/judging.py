@@ -7,7 +7,7 @@ from shared.algorithms.language.statistics import Estimate, Numbers, length_slop
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Rewards and lengths in tokens of one answer to each query, both of shape (n,)."""
+    """Rewards and lengths in tokens of the answers to each query, means, both of shape (n,)."""
 
     rewards: Numbers
     lengths: Numbers

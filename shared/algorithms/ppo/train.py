@@ -5,13 +5,15 @@ with a seed of its own, from the state that the last one left: so a training tha
 gives the same weights as one that was not.
 """
 
+import contextlib
 import copy
+import gc
 import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +69,16 @@ def train(
         queries, held = (_short_enough(each, tokenizer, parameters) for each in (queries, held))
         held = held[: parameters.measured]
         run = _Run(base, tokenizer, scorer, queries, parameters, seed, scratch)
-        sampling = Sampling(parameters.response_length, parameters.temperature, 32, seed)
+        each = parameters.answers_per_query
+        sampling = Sampling(parameters.response_length, parameters.temperature, 32, seed, each)
         before, _ = answers(run.reference, run.reference, tokenizer, scorer, held, sampling)
+        if parameters.normalise_reward:
+            asked, once = queries[: parameters.measured], replace(sampling, each=1)
+            usual, _ = answers(run.reference, run.reference, tokenizer, scorer, asked, once)
+            run.normalise(float(usual.rewards.std()))
         checkpoints = Checkpoints(out.parent / f".resuming-{_key(parameters, queries, seed)}")
-        place = run.train(checkpoints, progress)
+        with _kept_from_collection():
+            place = run.train(checkpoints, progress)
         progress(0.95, "answering held-out queries")
         after, divergence = answers(run.policy, run.reference, tokenizer, scorer, held, sampling)
         verdict = judge(before, after, divergence, parameters.target_kl, seed)
@@ -114,6 +122,13 @@ class _Run:
         self.prompts = [tokenizer(opening(query))["input_ids"] for query in queries]
         weights = [*self.policy.parameters(), *self.value.parameters()]
         self.optimizer = torch.optim.AdamW(weights, lr=parameters.learning_rate)
+
+    def normalise(self, deviation: float) -> None:
+        """Count scores in deviations, also those that the value model starts with; without any they stay."""
+        if deviation > 0:
+            self.reward.scale = deviation
+            with torch.no_grad():
+                self.value.score.weight /= deviation
 
     def train(self, checkpoints: Checkpoints, progress: Progress) -> Place:
         """Train what is left of all segments."""
@@ -197,6 +212,17 @@ def _value_model(base: Path, tokenizer: Any, scorer: Scorer) -> Any:
         found.config.pad_token_id = tokenizer.pad_token_id
         return found
     return models.scalar(base, tokenizer.pad_token_id)
+
+
+@contextlib.contextmanager
+def _kept_from_collection() -> Iterator[None]:
+    """trl collects garbage twice an update, through all that libraries hold: a third of a second each."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _RanAwayError(Exception):
