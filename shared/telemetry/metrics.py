@@ -116,6 +116,12 @@ class Metrics:
         self.decision_seconds = histogram(
             "decision_seconds", "from request to reply", REQUEST_BUCKETS, "application"
         )
+        self.arm_seconds = histogram(
+            "arm_seconds",
+            "time in which the policy of an arm answered a request, or a batch, while a trained one decides",
+            REQUEST_BUCKETS,
+            *("application", "arm"),
+        )
         # The label policy is the online policy's name, or the algorithm of a trained one.
         self.decisions = counter("decisions", "decisions made", "application", "policy", "arm")
         self.decisions_replaced = counter(

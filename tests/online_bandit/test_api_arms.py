@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.online_bandit.api.arms import Arms, Failure, Resolved, Split, resolve
+from services.online_bandit.api.arms import ONLINE, Arms, Failure, Resolved, Split, resolve
+from services.online_bandit.api.decider import Counters
 from services.online_bandit.api.deciding import Choice, decide, decide_many
 from services.online_bandit.api.encoding import Encoder
 from services.online_bandit.api.requests import Asked, read_one
@@ -21,6 +22,7 @@ from shared.core.draw import uniform
 from shared.core.policies.solving import solve
 from shared.core.rollout.assignment import is_canary
 from shared.core.verify import problems
+from shared.telemetry.metrics import Metrics
 from shared.wire.codec import decode, encode
 from shared.wire.rollouts import Deployed
 from shared.wire.schemas import schema
@@ -186,6 +188,25 @@ def test_propensity_is_the_arms_own_and_the_mixture_that_of_both(
         assert decide(online, one, identifier, arms).action == choice.action
         seen.add(arm)
     assert seen == {"stable", "canary"}
+
+
+@pytest.mark.parametrize(
+    ("arms", "timed"),
+    [(ONLINE, []), (Arms(ONE), ["stable"]), (Arms(None, split(TWO)), ["stable", "canary"])],
+    ids=["online", "trained", "rollout"],
+)
+def test_arms_are_timed_apart_once_a_trained_policy_decides(
+    arms: Arms, timed: list[str], applications: dict[str, Application], online: ServedPolicy
+) -> None:
+    metrics = Metrics()
+    counters = Counters(metrics, "shop", "default")
+    requests = [asked(applications, subject_id=f"s-{i}") for i in range(9)]
+    decide_many(online, requests, [f"d-{i}" for i in range(9)], arms, counters.timed)
+    decide(online, requests[0], "d", arms, counters.timed)
+    for arm in ("stable", "canary"):
+        labels = {"application": "shop", "arm": arm}
+        found = metrics.registry.get_sample_value("streamwheel_arm_seconds_count", labels)
+        assert found == (2 if arm in timed else 0)
 
 
 def test_the_draw_is_that_of_the_arms_policy(

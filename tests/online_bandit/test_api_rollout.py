@@ -125,6 +125,8 @@ async def test_a_canary_decides_for_its_share_of_subjects_and_is_logged_with_bot
     labels = 'application="shop",arm="canary",policy="linear"'
     assert await metric(http, f"decisions_total{{{labels}}}") == arms.count("canary")
     assert await metric(http, 'deployment_sequence{application="shop"}') == 7
+    for arm in ("stable", "canary"):  # a batch is one pass through each
+        assert await metric(http, f'arm_seconds_count{{application="shop",arm="{arm}"}}') == 2
 
 
 async def test_a_canary_that_is_not_verified_decides_nothing_and_a_new_record_has_it_tried_again(

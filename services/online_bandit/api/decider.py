@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar, get_args
+
+from prometheus_client import Histogram
 
 from services.online_bandit.api.arms import ONLINE, Arms
 from services.online_bandit.api.deciding import Choice, decide, decide_many
@@ -22,7 +24,10 @@ from shared.http.errors import Problem
 from shared.telemetry.logging import logger
 from shared.telemetry.metrics import Metrics
 from shared.wire.codec import encode
+from shared.wire.rollouts import Arm
 from shared.wire.schemas import schema
+
+T = TypeVar("T")
 
 #: Both the id and the type of the interaction that activates a deferred decision.
 ACTIVATION = "$activation"
@@ -34,11 +39,21 @@ class Counters:
     def __init__(self, metrics: Metrics, application: str, online: str) -> None:
         """`online` is the name of the application's online policy."""
         self.seconds = metrics.decision_seconds.labels(application)
+        self._arms: Mapping[Arm, Histogram] = {
+            arm: metrics.arm_seconds.labels(application, arm) for arm in get_args(Arm)
+        }
         self._written = metrics.records_out.labels("decisions")
         self._replaced = metrics.decisions_replaced.labels(application)
         self._decisions = partial(metrics.decisions.labels, application)
         self._known = {(online, "stable"): self._decisions(online, "stable")}
         self._told = ""
+
+    def timed(self, arm: Arm, answer: Callable[[], T]) -> T:
+        """What an arm's policy answers, and how long it takes."""
+        began = perf_counter()
+        answered = answer()
+        self._arms[arm].observe(perf_counter() - began)
+        return answered
 
     def count(self, choice: Choice) -> None:
         """A decision that is written."""
@@ -144,7 +159,8 @@ class Decider:
     async def _decide(self, asked: Asked, decision_id: str, headers: Headers) -> bytes:
         name = asked.application.name
         choice = self._tested(asked, decision_id) or decide(
-            self.served[name], asked, decision_id, self.arms.get(name, ONLINE)
+            *(self.served[name], asked, decision_id, self.arms.get(name, ONLINE)),
+            self.counters[name].timed,
         )
         encoder = self.encoders[name]
         await self.publisher.publish(self._record(encoder, asked, choice, self.clock(), headers))
@@ -182,6 +198,7 @@ class Decider:
                 [asked[n] for n in rest],
                 [ids[n] for n in rest],
                 self.arms.get(name, ONLINE),
+                self.counters[name].timed,
             )
         )
         return [next(decided) if choice is None else choice for choice in tested]

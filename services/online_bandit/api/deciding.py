@@ -1,6 +1,6 @@
 """Requests and served policies to choices: exact probabilities, and the draw that belongs to the id."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -85,20 +85,39 @@ class _Answers(NamedTuple):
     why: str = ""
 
 
-def decide(policy: ServedPolicy, asked: Asked, decision_id: str, arms: Arms = ONLINE) -> Choice:
-    """The choice for one request; `policy` is the online policy."""
+class Timed(Protocol):
+    """Measures how long an arm's policy takes to answer."""
+
+    def __call__(self, arm: Arm, answer: Callable[[], _Answers]) -> _Answers: ...
+
+
+def _untimed(arm: Arm, answer: Callable[[], _Answers]) -> _Answers:
+    return answer()
+
+
+def decide(
+    policy: ServedPolicy, asked: Asked, decision_id: str, arms: Arms = ONLINE, timed: Timed = _untimed
+) -> Choice:
+    """The choice for one request; `policy` is the online policy. Arms are `timed` unless that decides all."""
     if arms.plain:
         return _drawn(policy, decision_id, _own(policy, asked))
-    return decide_many(policy, [asked], [decision_id], arms)[0]
+    return decide_many(policy, [asked], [decision_id], arms, timed)[0]
 
 
 def decide_many(
-    policy: ServedPolicy, asked: Sequence[Asked], ids: Sequence[str], arms: Arms = ONLINE
+    policy: ServedPolicy,
+    asked: Sequence[Asked],
+    ids: Sequence[str],
+    arms: Arms = ONLINE,
+    timed: Timed = _untimed,
 ) -> list[Choice]:
     """The choices for requests of one application, with one pass through each model where they allow it."""
-    stable = _answers(policy, arms.stable, asked)
-    split = arms.split
-    canary = None if split is None else _answers(policy, split.canary, asked)
+    split, timed = arms.split, _untimed if arms.plain else timed
+    stable = timed("stable", lambda: _answers(policy, arms.stable, asked))
+    canary = None
+    if split is not None:
+        trained = split.canary
+        canary = timed("canary", lambda: _answers(policy, trained, asked))
     choices = []
     for index, (one, identifier) in enumerate(zip(asked, ids, strict=True)):
         mine = stable.found[index]
