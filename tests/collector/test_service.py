@@ -26,6 +26,7 @@ from shared.http.server import EmbeddedServer, listen
 from shared.telemetry.tracing import from_headers
 from shared.wire.codec import decode
 from shared.wire.schemas import schema
+from tests.broker.reading import read_all
 from tests.collector.events import APPLICATIONS, decision, interaction, now_ms, vector
 from tests.ports import own_ports
 from tests.processes import ServiceProcess, is_ready
@@ -134,7 +135,7 @@ async def test_vectors_with_densities_are_joined_and_weighed_by_them(
 
 
 async def _read(broker: BrokerSettings, number: int) -> list[Any]:
-    found = await read(broker, "rewards")
+    found = await read_all(broker, broker.topic("rewards"))
     return found if len(found) >= number else []
 
 
