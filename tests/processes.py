@@ -72,6 +72,10 @@ class ServiceProcess:
             self._process.wait()
             self._process = None
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     async def ended(self) -> int:
         """Its exit status, once it has ended by itself."""
         assert self._process is not None

@@ -1,9 +1,7 @@
 """One partition of the join at work: read, join, write all in one transaction."""
 
-import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +15,16 @@ from services.reward_calculator.progress import Progress
 from services.reward_calculator.recovery import ReadEmitted, Recovery
 from services.reward_calculator.settings import Settings
 from shared.broker.dead_letters import headers
+from shared.broker.gathering import GatheringWriter, Send, Writes
+from shared.broker.inbox import Inbox
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import PartitionWriter
 from shared.core.join import Join, Output
 from shared.telemetry.metrics import Metrics
 from shared.wire.slices import concat
 
 GROUP = STAGE = "reward-calculator"
-QUEUE_BATCHES = 4
-"""Batches that wait for a partition before its inputs are left in Kafka."""
+INBOX_BYTES = 8 << 20
+"""What may wait for a partition before its inputs are left in Kafka."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Start:
 
 
 class Partition:
-    """State and writer of one partition number of decisions and interactions.
+    """State of one partition number of decisions and interactions.
 
     Everything that a step decides is written in one transaction with the low watermark that a restart reads
     from. A transaction that fails ends the process: the log is the state, memory is a copy of it.
@@ -61,7 +60,7 @@ class Partition:
         start: Start,
         *,
         handlers: Handlers,
-        writer: PartitionWriter,
+        writer: GatheringWriter,
         broker: BrokerSettings,
         settings: Settings,
         metrics: Metrics,
@@ -70,7 +69,7 @@ class Partition:
     ) -> None:
         self.number = number
         self.join = Join(handlers.windows, handlers.evaluate, settings.copies_ms)
-        self.queue: asyncio.Queue[Records | Tick] = asyncio.Queue(QUEUE_BATCHES)
+        self.inbox: Inbox[Records | Tick] = Inbox(INBOX_BYTES)
         self.next = {"decisions": start.decisions, "interactions": start.interactions}
         self._handlers, self._writer, self._broker = handlers, writer, broker
         self._settings, self._metrics, self._read_emitted = settings, metrics, read_emitted
@@ -86,26 +85,17 @@ class Partition:
         return self._recovery is not None
 
     async def run(self) -> None:
-        """Work off the queue until cancelled. Whatever it raises must end the process."""
+        """Work off the inbox until cancelled. Whatever it raises must end the process."""
         if self._recovery and self._recovery.complete:
             await self._end_recovery(self._recovery)
         while True:
-            items = [await self.queue.get()]
-            await self._pace()
-            with suppress(asyncio.QueueEmpty):
-                while True:
-                    items.append(self.queue.get_nowait())
+            await self.inbox.wait()
+            items = self.inbox.take()
             batches = [item for item in items if isinstance(item, Records)]
             if self._recovery:
                 await self._recover(self._recovery, batches)
             else:
                 await self._step(batches, [item for item in items if isinstance(item, Tick)])
-
-    async def _pace(self) -> None:
-        """A transaction costs Kafka the same for one record as for thousands."""
-        left = self._committed_at + self._settings.pace_ms / 1000 - time.perf_counter()
-        if left > 0 and not self.queue.full():
-            await asyncio.sleep(left)
 
     async def _recover(self, recovery: Recovery, batches: list[Records]) -> None:
         for batch in batches:
@@ -147,23 +137,16 @@ class Partition:
         return clocks[0], clocks[1]
 
     async def _write(self, output: Output, dead: list[Dead], moved: list[Moved]) -> None:
+        topic = self._broker.topic
+        encoded = map(self._handlers.encode, output.emissions)
+        sends = [Send(topic("rewards"), self.number, keys, values) for keys, values in encoded]
+        sends += [Send(topic(each.topic), each.partition, [each.key], [each.value]) for each in moved]
+        if dead:
+            keys, values = [record.key for record in dead], [record.value for record in dead]
+            reasons = [self._reason(record) for record in dead]
+            sends.append(Send(topic("dead-letters"), self.number, keys, values, reasons))
         with self._metrics.transaction_seconds.time():
-            async with self._writer.transaction() as transaction:
-                for emission in output.emissions:
-                    keys, values = self._handlers.encode(emission)
-                    await transaction.send(self._broker.topic("rewards"), self.number, keys, values)
-                for record in moved:
-                    topic = self._broker.topic(record.topic)
-                    await transaction.send(topic, record.partition, [record.key], [record.value])
-                if dead:
-                    await transaction.send(
-                        self._broker.topic("dead-letters"),
-                        self.number,
-                        [record.key for record in dead],
-                        [record.value for record in dead],
-                        headers=[self._reason(record) for record in dead],
-                    )
-                await transaction.offsets(self._broker.group(GROUP), self._watermark())
+            await self._writer.write(Writes(sends, self._watermark()))
 
     def _reason(self, record: Dead) -> list[tuple[str, bytes]]:
         return headers(

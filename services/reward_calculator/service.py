@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from services.reward_calculator.handlers import Handlers, Records
 from services.reward_calculator.observing import Observation
@@ -16,8 +15,9 @@ from services.reward_calculator.recovery import read_emitted
 from services.reward_calculator.settings import Settings
 from shared.applications.observing import RewardObserver
 from shared.broker.batches import Batch, Hooks, Partitions, create_app
+from shared.broker.gathering import GatheringWriter
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import PartitionWriter
+from shared.broker.stable_offsets import stable_offsets
 from shared.core.join import Emitted
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
@@ -25,6 +25,8 @@ from shared.telemetry.metrics import Metrics
 INPUTS = ("decisions", "interactions")
 FETCH_BYTES = 2 << 20
 """Of one partition at once: some thousands of records, so that a transaction's cost is spread over many."""
+STABLE_S = 45.0
+"""How long a transaction of who had the partitions before may stay open: Kafka ends it within this time."""
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ class RewardCalculator:
         self._observers = observers
         self._names = {broker.topic(name): name for name in INPUTS}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._writers: dict[int, PartitionWriter] = {}
+        self._writer: GatheringWriter | None = None
         self._paused: set[TopicPartition] = set()
         self._failed = asyncio.Event()
         self._loop = health.loop("join")
@@ -77,25 +79,29 @@ class RewardCalculator:
             partition = self.partitions.get(batch.partition)
             if partition is None:
                 continue  # revoked meanwhile: whoever has it now reads it again
-            await self._put(partition, _records(self._names[batch.topic], batch))
+            await self._put(partition, batch)
 
-    async def _put(self, partition: Partition, records: Records) -> None:
+    async def _put(self, partition: Partition, batch: Batch) -> None:
         """Wait for room, but not for a partition that has failed."""
+        records = _records(self._names[batch.topic], batch)
+        if not partition.inbox.full:
+            partition.inbox.add(records, batch.size)
+            return
         task = self._tasks[partition.number]
-        put = asyncio.ensure_future(partition.queue.put(records))
+        put = asyncio.ensure_future(partition.inbox.put(records, batch.size))
         await asyncio.wait([put, task], return_when=asyncio.FIRST_COMPLETED)
         if not put.done():
             put.cancel()
 
     async def _start(self, assigned: Partitions) -> dict[TopicPartition, int]:
-        """Take over the partitions: fence whoever had them, then read where they stand."""
+        """Take over the partitions: whoever had them can write no more, so read where they stand."""
+        member = self.app.member()
         self._metrics.rebalances.inc()
         numbers = sorted({tp.partition for tp in assigned})
-        for number in numbers:
-            name = self._broker.transactional_id(f"{GROUP}-{number}")
-            self._writers[number] = PartitionWriter(self._broker, name)
-            await self._writers[number].start()
-        committed = await self._committed()
+        pace_s = self._settings.pace_ms / 1000
+        self._writer = writer = GatheringWriter(self._broker, GROUP, self._settings.instance, pace_s)
+        await writer.start(member)
+        committed = await self._committed(assigned)
         earliest = await self.app.earliest_offsets(assigned)
         starts: dict[TopicPartition, int] = {}
         for number in numbers:
@@ -105,24 +111,17 @@ class RewardCalculator:
                 name: max(earliest[tp], held[0] if (held := found[name]) else 0) for name, tp in tps.items()
             }
             progress = found["decisions"] or found["interactions"]
-            self._open(number, Start(**offsets, target=progress[1] if progress else None))
+            self._open(number, Start(**offsets, target=progress[1] if progress else None), writer)
             starts |= {tps[name]: offset for name, offset in offsets.items()}
         for topic in INPUTS:
             self._metrics.partitions.labels(topic).set(len(numbers))
         return starts
 
-    async def _committed(self) -> dict[TopicPartition, tuple[int, Progress | None]]:
-        admin = AIOKafkaAdminClient(**self._broker.aiokafka())
-        await admin.start()
-        try:
-            found = await admin.list_consumer_group_offsets(self._broker.group(GROUP))
-        finally:
-            await admin.close()
-        return {
-            tp: (at.offset, Progress.from_metadata(at.metadata)) for tp, at in found.items() if at.offset >= 0
-        }
+    async def _committed(self, assigned: Partitions) -> dict[TopicPartition, tuple[int, Progress | None]]:
+        found = await stable_offsets(self._broker, self._broker.group(GROUP), assigned, STABLE_S)
+        return {tp: (at.offset, Progress.from_metadata(at.metadata)) for tp, at in found.items()}
 
-    def _open(self, number: int, start: Start) -> None:
+    def _open(self, number: int, start: Start, writer: GatheringWriter) -> None:
         async def emitted(partition: int, since: int) -> Mapping[str, Emitted]:
             return await read_emitted(self._broker, partition, since)
 
@@ -130,7 +129,7 @@ class RewardCalculator:
             number,
             start,
             handlers=self._handlers,
-            writer=self._writers[number],
+            writer=writer,
             broker=self._broker,
             settings=self._settings,
             metrics=self._metrics,
@@ -148,9 +147,9 @@ class RewardCalculator:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for writer in self._writers.values():
+        writer, self._writer = self._writer, None
+        if writer is not None:
             await writer.stop()
-        self._writers.clear()
 
     async def _tick(self) -> None:
         held = {
@@ -168,8 +167,8 @@ class RewardCalculator:
             tps = [TopicPartition(topic, number) for topic in self._names]
             if not all(tp in ends for tp in tps):
                 continue
-            if not partition.queue.full():
-                partition.queue.put_nowait(Tick(now, (ends[tps[0]], ends[tps[1]])))
+            if not partition.inbox.full:
+                partition.inbox.add(Tick(now, (ends[tps[0]], ends[tps[1]])))
             for tp, name in zip(tps, INPUTS, strict=True):
                 behind = max(0, ends[tp] - partition.next[name])
                 self._metrics.lag_records.labels(name, str(number)).set(behind)

@@ -12,13 +12,23 @@ import faust
 import uvloop
 from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalGenerationError
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
-from shared.broker.faust_batches import Batch, Hooks, Offsets, Partitions, Transport, WholeBatches
+from shared.broker.faust_batches import (
+    Batch,
+    Hooks,
+    Offsets,
+    Partitions,
+    Transport,
+    WholeBatches,
+    joined,
+)
+from shared.broker.group_protocol import Member
 from shared.broker.settings import BrokerSettings
 
-__all__ = ["Batch", "BatchApp", "Hooks", "Offsets", "Partitions", "create_app", "run", "serve"]
+__all__ = ["Batch", "BatchApp", "Hooks", "Offsets", "Partitions", "create_app", "joined", "run", "serve"]
 
 MAX_POLL_MS = 2**31 - 1
 """aiokafka drops a consumer that takes nothing for so long, and then waits for it to take something. A full
@@ -65,6 +75,17 @@ class BatchApp(faust.App):  # type: ignore[misc]
         `Batch.next_offset`. Raises aiokafka.errors.IllegalStateError for a partition not assigned here.
         """
         return int(await self.consumer.position(TopicPartition(*partition)))
+
+    def member(self) -> Member:
+        """Who this worker is in its group until its partitions change; to be asked when they are assigned.
+
+        Raises aiokafka.errors.IllegalGenerationError when the group has given its place away meanwhile.
+        """
+        coordinator = self.consumer.coordinator
+        generation = int(coordinator.generation)
+        if generation < 0:
+            raise IllegalGenerationError("this worker is no member of its group")
+        return Member(coordinator.group_id, generation, coordinator.member_id, coordinator._group_instance_id)
 
     def _create_directories(self) -> None:
         """Faust keeps tables on disk; there are none."""

@@ -8,7 +8,7 @@ a Transport that names it and a Schema. Written for faust-streaming 0.15, mode 0
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,11 @@ class Batch:
         return len(self.records)
 
     @property
+    def size(self) -> int:
+        """Bytes of the values."""
+        return int(np.maximum(self.values.lengths, 0).sum())
+
+    @property
     def keys(self) -> Slices:
         """The records' keys."""
         return self.records.keys
@@ -67,6 +72,15 @@ class Batch:
     def timestamps(self) -> NDArray[np.int64]:
         """The records' times in ms: when they were appended, if the topic is set so."""
         return self.records.timestamps
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Consecutive batches of one partition, at least one, as one."""
+    first, last = batches[0], batches[-1]
+    if len(batches) == 1:
+        return first
+    records = Records.concat([batch.records for batch in batches])
+    return Batch(first.topic, first.partition, records, last.next_offset)
 
 
 async def _nothing(partitions: Partitions) -> None: ...
@@ -161,6 +175,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         acked, self._acked[tp] = self._acked[tp], []
         self._acked_index[tp].clear()
         return max(acked) + 1 if acked else None
+
+    @property
+    def coordinator(self) -> Any:
+        """aiokafka's, which knows this member's place in the group."""
+        return self._thread._ensure_consumer()._coordinator
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets between two messages are the records inside the second."""

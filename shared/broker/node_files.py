@@ -79,6 +79,8 @@ def server_properties(node: Node, nodes: Sequence[Node]) -> dict[str, object]:
         "transaction.state.log.replication.factor": replicas,
         "transaction.state.log.min.isr": in_sync,
         "transaction.state.log.num.partitions": INTERNAL_PARTITIONS,
+        # What a worker that was killed has left open holds up readers until this finds it.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync,
         # A worker that joins or dies is noticed within seconds, not after Kafka's 3 s and 6 s.

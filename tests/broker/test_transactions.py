@@ -1,4 +1,4 @@
-"""A transaction is seen whole or not at all, and only the latest owner of an id can write."""
+"""A transaction is seen whole or not at all; only who holds an id and a place in its group can write."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from shared.broker.group_protocol import Member
 from shared.broker.limits import MAX_RECORD_BYTES, RecordTooLarge
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import Fenced, PartitionWriter
+from shared.broker.stable_offsets import stable_offsets
+from shared.broker.transactions import Fenced, TransactionalWriter
 from tests.broker.reading import read_all
 
 
@@ -19,8 +21,8 @@ class Refusal(Exception):
 
 
 @pytest.fixture
-async def writer(topics: BrokerSettings) -> AsyncIterator[PartitionWriter]:
-    started = PartitionWriter(topics, topics.transactional_id("writer-0"))
+async def writer(topics: BrokerSettings) -> AsyncIterator[TransactionalWriter]:
+    started = TransactionalWriter(topics, topics.transactional_id("writer-0"))
     await started.start()
     yield started
     await started.stop()
@@ -38,7 +40,7 @@ async def committed(settings: BrokerSettings, group: str, tp: TopicPartition) ->
 
 
 async def test_records_and_offsets_are_written_together(
-    writer: PartitionWriter, topics: BrokerSettings
+    writer: TransactionalWriter, topics: BrokerSettings
 ) -> None:
     rewards, source = topics.topic("rewards"), TopicPartition(topics.topic("decisions"), 2)
     async with writer.transaction() as transaction:
@@ -46,7 +48,9 @@ async def test_records_and_offsets_are_written_together(
         await transaction.send(
             topics.topic("dead-letters"), 0, [None], [b"x"], headers=[[("why", b"broken")]]
         )
-        await transaction.offsets(topics.group("joiners"), {source: OffsetAndMetadata(17, "low watermark")})
+        await transaction.offsets(
+            Member(topics.group("joiners")), {source: OffsetAndMetadata(17, "low watermark")}
+        )
     records = await read_all(topics, rewards)
     assert [(r.partition, r.key, r.value) for r in records] == [(1, b"a", b"1"), (1, b"b", b"2")]
     (dead,) = await read_all(topics, topics.topic("dead-letters"))
@@ -55,14 +59,14 @@ async def test_records_and_offsets_are_written_together(
 
 
 async def test_a_block_that_raises_leaves_nothing_and_the_writer_usable(
-    writer: PartitionWriter, topics: BrokerSettings
+    writer: TransactionalWriter, topics: BrokerSettings
 ) -> None:
     rewards, source = topics.topic("rewards"), TopicPartition(topics.topic("decisions"), 0)
 
     async def broken_off() -> None:
         async with writer.transaction() as transaction:
             await transaction.send(rewards, 0, [b"a"], [b"undone"])
-            await transaction.offsets(topics.group("joiners"), {source: OffsetAndMetadata(5, "")})
+            await transaction.offsets(Member(topics.group("joiners")), {source: OffsetAndMetadata(5, "")})
             raise Refusal
 
     with pytest.raises(Refusal):
@@ -79,7 +83,7 @@ async def test_a_block_that_raises_leaves_nothing_and_the_writer_usable(
 
 
 async def test_more_than_fits_one_batch_keeps_its_order(
-    writer: PartitionWriter, topics: BrokerSettings
+    writer: TransactionalWriter, topics: BrokerSettings
 ) -> None:
     values = [str(number).encode().ljust(200_000) for number in range(20)]
     async with writer.transaction() as transaction:
@@ -87,7 +91,7 @@ async def test_more_than_fits_one_batch_keeps_its_order(
     assert [record.value for record in await read_all(topics, topics.topic("rewards"))] == values
 
 
-async def test_a_record_too_large_leaves_nothing(writer: PartitionWriter, topics: BrokerSettings) -> None:
+async def test_a_record_too_large_leaves_nothing(writer: TransactionalWriter, topics: BrokerSettings) -> None:
     with pytest.raises(RecordTooLarge):
         async with writer.transaction() as transaction:
             await transaction.send(
@@ -96,11 +100,13 @@ async def test_a_record_too_large_leaves_nothing(writer: PartitionWriter, topics
     assert await read_all(topics, topics.topic("rewards")) == []
 
 
-async def test_the_former_owner_of_an_id_is_fenced(writer: PartitionWriter, topics: BrokerSettings) -> None:
+async def test_the_former_owner_of_an_id_is_fenced(
+    writer: TransactionalWriter, topics: BrokerSettings
+) -> None:
     rewards = topics.topic("rewards")
     async with writer.transaction() as transaction:
         await transaction.send(rewards, 0, [b"k"], [b"former"])
-    latter = PartitionWriter(topics, topics.transactional_id("writer-0"))
+    latter = TransactionalWriter(topics, topics.transactional_id("writer-0"))
     await latter.start()
     try:
         with pytest.raises(Fenced):
@@ -114,10 +120,10 @@ async def test_the_former_owner_of_an_id_is_fenced(writer: PartitionWriter, topi
 
 
 async def test_taking_over_ends_a_transaction_left_open(
-    writer: PartitionWriter, topics: BrokerSettings
+    writer: TransactionalWriter, topics: BrokerSettings
 ) -> None:
     rewards = topics.topic("rewards")
-    latter = PartitionWriter(topics, topics.transactional_id("writer-0"))
+    latter = TransactionalWriter(topics, topics.transactional_id("writer-0"))
 
     async def left_open() -> None:
         async with writer.transaction() as transaction:
@@ -132,3 +138,57 @@ async def test_taking_over_ends_a_transaction_left_open(
     finally:
         await latter.stop()
     assert [record.value for record in await read_all(topics, rewards)] == [b"latter"]
+
+
+async def joined(settings: BrokerSettings, group: str) -> AIOKafkaConsumer:
+    """A consumer that is a member of the group."""
+    consumer = AIOKafkaConsumer(
+        settings.topic("decisions"), **settings.aiokafka(), group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    return consumer
+
+
+def member_of(consumer: AIOKafkaConsumer) -> Member:
+    coordinator = consumer._coordinator
+    return Member(coordinator.group_id, coordinator.generation, coordinator.member_id)
+
+
+async def test_a_member_whose_place_another_has_writes_nothing(
+    writer: TransactionalWriter, topics: BrokerSettings
+) -> None:
+    rewards, group = topics.topic("rewards"), topics.group("joiners")
+    source = TopicPartition(topics.topic("decisions"), 1)
+
+    async def write(member: Member, value: bytes, offset: int) -> None:
+        async with writer.transaction() as transaction:
+            await transaction.send(rewards, 1, [b"k"], [value])
+            await transaction.offsets(member, {source: OffsetAndMetadata(offset, "")})
+
+    former = await joined(topics, group)
+    replaced = member_of(former)
+    await write(replaced, b"former", 5)
+    await former.stop()
+    latter = await joined(topics, group)
+    try:
+        with pytest.raises(Fenced):
+            await write(replaced, b"zombie", 9)
+        await writer.stop()
+        await writer.start()
+        await write(member_of(latter), b"latter", 7)
+    finally:
+        await latter.stop()
+    assert [record.value for record in await read_all(topics, rewards)] == [b"former", b"latter"]
+    assert (await stable_offsets(topics, group, [source], 10))[source].offset == 7
+
+
+async def test_offsets_that_a_transaction_is_about_to_commit_are_waited_for(
+    writer: TransactionalWriter, topics: BrokerSettings
+) -> None:
+    group, source = topics.group("joiners"), TopicPartition(topics.topic("decisions"), 3)
+    assert not await stable_offsets(topics, group, [source], 10)
+    async with writer.transaction() as transaction:
+        await transaction.offsets(Member(group), {source: OffsetAndMetadata(3, "where")})
+        with pytest.raises(TimeoutError):
+            await stable_offsets(topics, group, [source], 0.3)
+    assert await stable_offsets(topics, group, [source], 10) == {source: OffsetAndMetadata(3, "where")}

@@ -1,6 +1,7 @@
 """The reward calculator as a process on a real Kafka: rewards as the oracle's, once each."""
 
 import asyncio
+import signal
 import uuid
 
 import httpx
@@ -220,6 +221,44 @@ async def test_killed_at_any_moment_every_decision_has_its_reward_once(calculato
         assert [r["previous_reward"] for r in chain] == [0.0] + [r["reward"] for r in chain[:-1]]
         counted = n % 150 % 3
         assert chain[-1]["reward"] == (float(sum(range(counted))) if counted else -1.0)
+
+
+async def test_a_worker_that_slept_through_its_replacement_writes_no_reward_twice(topics, tmp_path):
+    """Its partitions have gone to another when it wakes: with what it had in hand it comes too late."""
+    ids = [uuid.uuid4().hex for _ in range(200)]
+    folders = [tmp_path / name for name in ("first", "second")]
+    for folder in folders:
+        folder.mkdir()
+    first, second = (Calculator(topics, folder) for folder in folders)
+    async with Topics(topics) as log:
+        try:
+            await first.begin()
+            await asyncio.gather(*(log.decide(i) for i in ids))
+            interactions = [asyncio.ensure_future(log.interact(i)) for i in ids]
+            await asyncio.sleep(0)
+            first.signal(signal.SIGSTOP)  # some of them may be in a transaction of its
+            await asyncio.gather(*interactions)
+            second.start()
+            async with asyncio.timeout(90):
+                while sum(r["reward"] == 1.0 for r in last(await log.rewards()).values()) < len(ids):
+                    await asyncio.sleep(0.1)
+            first.signal(signal.SIGCONT)
+            more = [uuid.uuid4().hex for _ in range(200)]
+            await asyncio.gather(*(log.decide(i) for i in more))
+            await asyncio.gather(*(log.interact(i) for i in more))
+            async with asyncio.timeout(90):
+                while sum(r["reward"] == 1.0 for r in last(await log.rewards()).values()) < 2 * len(ids):
+                    if first.has_ended():
+                        await first.begin()  # as the supervisor would
+                    await asyncio.sleep(0.1)
+        finally:
+            first.kill()
+            second.kill()
+        chains = {}
+        for reward in await log.rewards():
+            chains.setdefault(reward["decision"]["decision_id"], []).append(reward["revision"])
+        assert all(revisions == list(range(len(revisions))) for revisions in chains.values())
+        assert not await log.read("dead-letters")
 
 
 async def test_a_worker_that_joins_takes_over_partitions_without_a_double(calculator, topics, tmp_path):

@@ -12,16 +12,20 @@ from aiokafka.structs import OffsetAndMetadata
 
 from services.online_bandit.learner.partition_state import Dead, PartitionState, Publication
 from services.online_bandit.learner.telemetry import DEAD_LETTERS, REWARDS, UPDATES, Telemetry
-from shared.broker.batches import Batch
+from shared.broker.batches import Batch, joined
 from shared.broker.dead_letters import headers
+from shared.broker.gathering import GatheringWriter, Send, Writes
+from shared.broker.inbox import Inbox
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import Fenced, PartitionWriter
+from shared.broker.transactions import Fenced
 from shared.core.features.scaling import Scaling
 from shared.wire.policy_replicas import Name
 
 GROUP = STAGE = "online-bandit-learner"
-QUEUE_BATCHES = 4
-"""Batches that wait for a partition before its records are left in Kafka."""
+INBOX_BYTES = 16 << 20
+"""What may wait for a partition before its records are left in Kafka."""
+JOINED_BYTES = 4 << 20
+"""Small batches are learnt as one, up to this size."""
 UNPUBLISHED_RECORDS = 200_000
 """Records learnt while a publication is under way, beyond which its end is waited for."""
 IDLE_S = 1.0
@@ -32,13 +36,13 @@ Scalings = Callable[[], Mapping[Name, Scaling]]
 
 
 class Partition:
-    """State, queue and writer of one partition. What `run` raises must end the process: memory is a copy of
+    """State and inbox of one partition. What `run` raises must end the process: memory is a copy of
     the log, and after a transaction that failed only the log knows what is so."""
 
     def __init__(
         self,
         state: PartitionState,
-        writer: PartitionWriter,
+        writer: GatheringWriter,
         *,
         broker: BrokerSettings,
         telemetry: Telemetry,
@@ -47,7 +51,7 @@ class Partition:
         threads: Executor,
     ) -> None:
         self.state = state
-        self.queue: asyncio.Queue[Batch] = asyncio.Queue(QUEUE_BATCHES)
+        self.inbox: Inbox[Batch] = Inbox(INBOX_BYTES)
         self._writer, self._broker, self._telemetry = writer, broker, telemetry
         self._scalings, self._pause_s, self._threads = scalings, pause_s, threads
         self._due = 0.0
@@ -58,8 +62,8 @@ class Partition:
         self._woken = asyncio.Event()
 
     async def put(self, batch: Batch) -> None:
-        """Hand over the next batch; waits while the queue is full."""
-        await self.queue.put(batch)
+        """Hand over the next batch; waits while the inbox is full."""
+        await self.inbox.put(batch, batch.size)
         self.wake()
 
     def wake(self) -> None:
@@ -67,7 +71,7 @@ class Partition:
         self._woken.set()
 
     def stop(self) -> None:
-        """End `run` soon; what waits in the queue is left to the next owner."""
+        """End `run` soon; what waits in the inbox is left to the next owner."""
         self._stopping = True
         self.wake()
 
@@ -93,16 +97,15 @@ class Partition:
 
     async def _next(self) -> Batch | None:
         """The next batch, or None when there may be something else to do."""
-        if self.queue.empty():
+        if not len(self.inbox):
             waiting = self.state.dirty and self._publishing is None
             wait_s = max(0.0, self._due - time.monotonic()) if waiting else IDLE_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._woken.wait()
         self._woken.clear()
-        with suppress(asyncio.QueueEmpty):
-            return self.queue.get_nowait()
-        return None
+        batches = self.inbox.take(JOINED_BYTES)
+        return joined(batches) if batches else None
 
     async def _learn(self, batch: Batch) -> None:
         began = time.perf_counter()
@@ -132,21 +135,16 @@ class Partition:
     async def _write(self, publication: Publication) -> None:
         metrics, number = self._telemetry.metrics, self.state.partition
         rewards = TopicPartition(self._broker.topic(REWARDS), number)
+        keys, values = zip(*publication.updates, strict=True)
+        sends = [Send(self._broker.topic(UPDATES), 0, keys, values)]
+        if dead := publication.dead:
+            letters, reasons = [(d.key, d.value) for d in dead], [self._reason(d) for d in dead]
+            keys, values = zip(*letters, strict=True)
+            sends.append(Send(self._broker.topic(DEAD_LETTERS), number, keys, values, reasons))
         try:
             with metrics.transaction_seconds.time():
-                async with self._writer.transaction() as transaction:
-                    keys, values = zip(*publication.updates, strict=True)
-                    await transaction.send(self._broker.topic(UPDATES), 0, keys, values)
-                    if publication.dead:
-                        await transaction.send(
-                            self._broker.topic(DEAD_LETTERS),
-                            number,
-                            [dead.key for dead in publication.dead],
-                            [dead.value for dead in publication.dead],
-                            headers=[self._reason(dead) for dead in publication.dead],
-                        )
-                    group = self._broker.group(GROUP)
-                    await transaction.offsets(group, {rewards: OffsetAndMetadata(publication.position, "")})
+                read = {rewards: OffsetAndMetadata(publication.position, "")}
+                await self._writer.write(Writes(sends, read))
         except Fenced:
             metrics.fenced.inc()
             raise

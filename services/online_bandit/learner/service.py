@@ -16,8 +16,8 @@ from services.online_bandit.learner.settings import LearnerSettings
 from services.online_bandit.learner.telemetry import REWARDS, Telemetry
 from shared.applications.contract import Application
 from shared.broker.batches import Batch, Hooks, Partitions, create_app
+from shared.broker.gathering import GatheringWriter
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import PartitionWriter
 from shared.telemetry.health import Health
 from shared.telemetry.logging import logger
 from shared.telemetry.metrics import Metrics
@@ -26,6 +26,8 @@ FETCH_BYTES = 4 << 20
 """Of one partition at once: some thousands of rewards, so that the work per batch is spread over many."""
 KAFKA_S = 5.0
 """How long Kafka may take to tell where the partitions end."""
+PACE_S = 0.04
+"""Between the starts of two transactions, each with the updates of all partitions that are due."""
 WATCH_S = 0.5
 """How often lag is measured, and partitions are looked after."""
 
@@ -50,7 +52,7 @@ class LearnerService:
         # One: a second would mostly wait for the interpreter, and keep whoever fetches waiting for it.
         self._threads = ThreadPoolExecutor(1, "learner")
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._writers: list[PartitionWriter] = []
+        self._writer: GatheringWriter | None = None
         self._follower: asyncio.Task[None] | None = None
         self._assigned = False
         self._loop = health.loop("learner")
@@ -85,18 +87,17 @@ class LearnerService:
                 await partition.put(batch)
 
     async def _start(self, assigned: Partitions) -> dict[TopicPartition, int]:
-        """Take over the partitions: fence whoever had them, then read what was published of them."""
+        """Take over the partitions: who had them can write no more, so read what was published of them."""
+        member = self.app.member()
         began = time.monotonic()
-        for number in sorted(tp.partition for tp in assigned):
-            writer = PartitionWriter(self._broker, self._broker.transactional_id(f"{GROUP}-{number}"))
-            self._writers.append(writer)
-            await writer.start()
+        self._writer = writer = GatheringWriter(self._broker, GROUP, self._settings.instance, PACE_S)
+        await writer.start(member)
         earliest = {tp.partition: at for tp, at in (await self.app.earliest_offsets(assigned)).items()}
         log = UpdateLog(self._broker)
         await log.open()
         states = await recover(log, self._recovery, earliest)
         self._outlet.sharing = max(1, self._recovery.large_states(len(states)))
-        for (number, state), writer in zip(states.items(), self._writers, strict=True):
+        for number, state in states.items():
             self.partitions[number] = partition = Partition(
                 state,
                 writer,
@@ -123,8 +124,8 @@ class LearnerService:
         try:
             await asyncio.gather(*tasks)
         finally:
-            writers, self._writers = self._writers, []
-            for writer in writers:
+            writer, self._writer = self._writer, None
+            if writer is not None:
                 await writer.stop()
 
     async def _follow(self, log: UpdateLog) -> None:
