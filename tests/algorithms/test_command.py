@@ -97,9 +97,9 @@ def test_a_dry_run_trains_nothing(shop: list[str], data: Path, tmp_path: Path) -
 
 def test_flags_outrank_yaml_and_yaml_the_preset(shop: list[str], data: Path, tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("ridge: 2\nfolds: 3\n")
-    arguments = ["--dry-run", "--preset", "curved", "--parameters", tmp_path / "p.yaml", "--folds", "4"]
+    arguments = ["--dry-run", "--preset", "straight", "--parameters", tmp_path / "p.yaml", "--folds", "4"]
     said = json.loads(run("shop", "--data", data, *shop, *arguments).stdout)["parameters"]
-    assert (said["map"], said["ridge"], said["folds"]) == ("fourier", 2, 4)
+    assert (said["map"], said["ridge"], said["folds"]) == ("linear", 2, 4)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_flags_outrank_yaml_and_yaml_the_preset(shop: list[str], data: Path, tmp
     [
         (["--ridge", "-1"], "ridge: Input should be greater than 0"),
         (["--ridge", "nan"], "ridge: Input should be a finite number"),
-        (["--preset", "fast"], "preset: 'fast' is not one of default, curved"),
+        (["--preset", "fast"], "preset: 'fast' is not one of default, straight"),
         (["--algorithm", "cql"], "'cql' is"),
         (["--speed", "1"], "No such option: --speed"),
         (["--log-level", "loud"], "--log-level: 'loud'"),

@@ -35,9 +35,38 @@ def test_the_estimate_is_right_though_the_reward_model_is_wrong(tmp_path: Path) 
     good = (frame["action"] == "yes").to_numpy() * np.minimum(first, 1.0)
     frame = frame.with_columns(pl.Series("reward", good + 0.01 * random.standard_normal(len(frame))))
     data = replace(dataset(), tables={"rewards": frame})
-    metrics = train(data, tiny_parameters("linear", floor=0.1), 0, tmp_path, silent)
+    metrics = train(data, tiny_parameters("linear", floor=0.1, map="linear"), 0, tmp_path, silent)
     truth = 0.95 * np.minimum(np.abs(random.standard_normal(200_000)), 1.0).mean()
     assert metrics["value_low"] < truth < metrics["value_high"]
+
+
+def test_what_an_online_policy_logged_teaches_as_much_as_it_knew(tmp_path: Path) -> None:
+    """It soon hardly explores: the few choices of tiny probability must not drown all the others."""
+    random = np.random.default_rng(4)
+    contexts = random.standard_normal((3000, 3))
+    right = (contexts[:, 0] > 0) + 2 * (contexts[:, 1] > 0)
+    wanted = np.where(contexts[:, 2] > 1.5, 0, right)  # it does not know everything
+    exploring = np.arange(3000) < 800
+    strays = exploring | (random.random(3000) < 0.004)
+    chosen = np.where(strays, random.integers(4, size=3000), wanted)
+    greedy = np.where(chosen == wanted, 0.997, 0.001)
+    log = pl.DataFrame(
+        {
+            "decision_id": [f"d{i}" for i in range(3000)],
+            "subject_id": [f"s{i}" for i in range(3000)],
+            "time": np.arange(3000),
+            "context": contexts.tolist(),
+            "action": [f"a{each}" for each in chosen],
+            "propensity": np.where(exploring, 0.25, greedy),
+            "reward": (chosen == right) * 1.0,
+        }
+    )
+    data = replace(dataset(), tables={"rewards": log}, actions=("a0", "a1", "a2", "a3"))
+    train(data, tiny_parameters("linear"), 0, tmp_path, silent)
+    fresh = random.standard_normal((4000, 3))
+    best = (fresh[:, 0] > 0) + 2 * (fresh[:, 1] > 0)
+    found = LinearPolicy.load(tmp_path / "policy.json").probabilities(fresh)[np.arange(4000), best].mean()
+    assert found > 0.93 * (chosen == right)[~exploring].mean()
 
 
 def test_a_never_tried_action_is_not_preferred(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 A ridge regression for each action, cross-fitted by subject, predicts rewards q(x, a). The doubly robust score
 of an action in a logged context is q(x, a) + [a was chosen] (r - q(x, a)) / propensity, whose mean is the
-action's value if either q or the propensities are right. A second ridge regression, of the scores on the
-context, is the policy: it takes the action with the highest prediction, but for `floor`.
+action's value if either q or the propensities are right, as far as weights are not cut. A second ridge
+regression, of the scores on the context, is the policy: it takes the action with the highest prediction, but
+for `floor`.
 """
 
 from collections.abc import Mapping
@@ -130,9 +131,10 @@ def _doubly_robust(
         coefficients = _reward_model(features[seen], logged.part(seen), actions, parameters.ridge)
         scores[unseen] = features[unseen] @ coefficients.T
     rows = np.arange(len(scores))
-    scores[rows, logged.chosen] += _weights(logged, parameters) * (
-        logged.reward - scores[rows, logged.chosen]
-    )
+    weights = 1.0 / logged.propensity
+    if parameters.clip is not None:
+        weights = np.minimum(weights, parameters.clip)
+    scores[rows, logged.chosen] += weights * (logged.reward - scores[rows, logged.chosen])
     return scores
 
 
@@ -144,11 +146,6 @@ def _reward_model(features: Floats, logged: Logged, actions: int, ridge: float) 
         found[action] = _ridge(features[mine], logged.reward[mine, None] - mean, ridge)[:, 0]
     found[:, logged.contexts.shape[1]] += mean  # the feature after the linear ones is the constant 1
     return found
-
-
-def _weights(logged: Logged, parameters: Parameters) -> Floats:
-    weights: Floats = 1.0 / logged.propensity
-    return weights if parameters.clip is None else np.minimum(weights, parameters.clip)
 
 
 def _ridge(features: Floats, targets: Floats, ridge: float) -> Floats:
@@ -167,7 +164,7 @@ def _judge(
     predicted = features[tested] @ model.T
     wanted = policy.probabilities(held.contexts)
     rows = np.arange(len(held.reward))
-    ratio = wanted[rows, held.chosen] * _weights(held, parameters)
+    ratio = wanted[rows, held.chosen] / held.propensity
     residual = held.reward - predicted[rows, held.chosen]
     per_decision = (wanted * predicted).sum(axis=1) + ratio * residual
     value, margin = _mean_by_subject(per_decision, held.subjects)
