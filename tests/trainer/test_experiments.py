@@ -1,5 +1,8 @@
 """A test of variants as the archive has it: every decision once, at its latest revision."""
 
+import asyncio
+import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,15 @@ from shared.applications.experiments import experiment_of
 from shared.applications.registry import load
 from shared.archive.archive import Archive
 from shared.broker.settings import BrokerSettings
+from shared.cli.addresses import OFFSETS
 from shared.core.rollout.arms import bucket
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
-from tests.archive.records import commit, reward
+from tests.archive.records import commit, encoded, reward
+from tests.online_bandit.rewards import append
+from tests.trainer.processes import applications, training
+from tests.trainer.test_api import streamwheel
+from tests.waiting import until
 
 ASSISTANT = load()["assistant"]
 FOUND = experiment_of(ASSISTANT)
@@ -104,3 +112,36 @@ async def test_a_test_is_told_over_http(tmp_path: Path) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://trainer") as http:
         assert (await http.get("/v1/experiments")).json() == {"experiments": []}
         assert (await http.get("/v1/experiments/entertainment")).status_code == 404
+
+
+async def test_the_command_tells_what_a_running_trainer_made_of_the_topic(
+    topics: BrokerSettings, tmp_path: Path
+) -> None:
+    applications(tmp_path / "applications")
+    now = time.time_ns() // 1_000_000
+    given = encoded(*({**each, "decision_time": now + n} for n, each in enumerate(decisions())))
+    await append(topics, {n: given[n::4] for n in range(4)})
+    often = {"STREAMWHEEL_WATCH_EVERY": "100ms", "STREAMWHEEL_FLUSH_AFTER": "100ms"}
+    async with training(topics, tmp_path, **often) as (process, http):
+
+        async def all_there() -> bool:
+            stood = await http.get("/v1/experiments/assistant")
+            told = stood.json().get("variants", {})
+            return sum(each["decisions"] for each in told.values()) == len(given)
+
+        await until(all_there)
+        base = str(process.port - OFFSETS["trainer"])
+        told, unknown = [
+            await asyncio.to_thread(streamwheel, topics, "experiment", name, "--port-base", base)
+            for name in ("assistant", "entertainment")
+        ]
+    assert told.returncode == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert (found["application"], found["experiment"]) == ("assistant", TEST.name)
+    verdicts = {name: each["reward"]["verdict"] for name, each in found["variants"].items()}
+    assert verdicts == {"base": "control", "tuned": "better", "careful": "undecided"}
+    assert unknown.returncode == 2
+    assert "'entertainment' has no test of variants" in unknown.stderr
+    gone = await asyncio.to_thread(streamwheel, topics, "experiment", "assistant", "--port-base", base)
+    assert gone.returncode == 1
+    assert "the trainer at http://" in gone.stderr
