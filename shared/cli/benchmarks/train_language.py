@@ -203,9 +203,9 @@ def _rates(count: int, mine: Callable[[], None], bare: Callable[[], None]) -> Th
             took = (time.perf_counter() - start[0], time.process_time() - start[1])
             found[side].append((count / took[0], count / took[1]))
     both = list(zip(found["ours"], found["trl"], strict=True))
-    ratio, processor_ratio = (statistics.median(ours[n] / theirs[n] for ours, theirs in both) for n in (0, 1))
-    fastest = (max(rate for rate, _ in found[side]) for side in ("ours", "trl"))
-    return Throughput(*fastest, ratio, processor_ratio)
+    ratio, processor_ratio = (statistics.median(mine[n] / bare[n] for mine, bare in both) for n in (0, 1))
+    ours, theirs = (max(rate for rate, _ in found[side]) for side in ("ours", "trl"))
+    return Throughput(ours, theirs, ratio, processor_ratio)
 
 
 def _greedy(adapter: Artefact, root: Path) -> dict[str, Any]:
