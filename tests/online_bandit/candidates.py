@@ -44,7 +44,7 @@ def shop_candidate(root: Path, likes: str = "mail", seed: int = 0, actions: list
     )
     source = Source("rewards.jsonl", "ab" * 32, n)
     data = Dataset("shop", {"rewards": frame}, (source,), tuple(actions))
-    return made("linear", data, root, {})
+    return made("linear", data, root, {"map": "linear", "ridge": 1.0, "floor": 0.05})
 
 
 def made(algorithm: str, data: Dataset, root: Path, parameters: Mapping[str, Any]) -> Artefact:
