@@ -113,7 +113,7 @@ class Handlers:
         self.applications = list(applications.values())
         self.windows = [window(a, a.name in observed) for a in self.applications]
         self._partitions = partitions
-        self._names = pl.Enum(list(applications))
+        self._codes = {name: code for code, name in enumerate(applications)}
         self._widths = np.array([a.context_width for a in self.applications] or [0], np.int64)
 
     def decisions(self, records: Records) -> tuple[Decisions | None, Sifted]:
@@ -148,7 +148,8 @@ class Handlers:
         columns = decode_columns(schema("interactions"), records.values)
         frame = columns.frame
         codes = self._application_codes(frame)
-        value = frame["value"].fill_null(0.0).to_numpy()
+        given = frame["value"]
+        value = (given.fill_null(0.0) if given.null_count() else given).to_numpy()
         checks = {
             "empty-id": ((frame["decision_id"] == "") | (frame["interaction_id"] == "")).to_numpy(),
             "unknown-application": codes < 0,
@@ -200,9 +201,8 @@ class Handlers:
         return [i.encode() for i in emission.decision_ids], values
 
     def _application_codes(self, frame: pl.DataFrame) -> Ints:
-        codes = frame["application"].cast(self._names, strict=False).to_physical().to_numpy()
-        found: Ints = np.nan_to_num(codes, nan=-1).astype(np.int64)  # nulls make it floats
-        return found
+        code = self._codes.get
+        return np.array([code(name, -1) for name in frame["application"].to_list()], np.int64)
 
     def _sift(
         self, records: Records, columns: Columns, checks: Mapping[str, NDArray[np.bool_]]
@@ -261,6 +261,6 @@ def _strings(column: pl.Series, keep: Bools) -> list[str]:
 
 def _finite(lists: pl.Series) -> Bools:
     """For each list whether all its numbers are finite."""
-    if np.isfinite(lists.explode().drop_nulls().to_numpy()).all():
+    if np.isfinite(lists.explode(empty_as_null=False).to_numpy()).all():
         return np.ones(len(lists), bool)
     return np.array([bool(np.isfinite(np.asarray(numbers)).all()) for numbers in lists.to_list()], bool)

@@ -11,6 +11,8 @@ from shared.wire.columns import decode_columns
 from shared.wire.schemas import schema
 from shared.wire.views import view
 
+Fact = Heard | Emission
+
 
 class Observation:
     """What one partition tells. What a step finds waits for the commit: until then it may be read again."""
@@ -18,17 +20,21 @@ class Observation:
     def __init__(self, handlers: Handlers, observers: Mapping[str, RewardObserver]) -> None:
         named = enumerate(handlers.applications)
         self._observers = {n: observers[each.name] for n, each in named if each.name in observers}
-        self._waiting: list[Heard | Emission] = []
+        self._waiting: list[Fact] = []
 
     def note(self, output: Output) -> None:
         """Keep what a step found."""
         emissions = (each for each in output.emissions if each.application in self._observers)
         self._waiting += [*output.heard, *emissions]
 
-    def committed(self) -> None:
-        """Tell everything that was kept."""
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
+    def take(self) -> list[Fact]:
+        """Everything that was kept, and is to be told once the transaction under way is committed."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def tell(self, facts: Sequence[Fact]) -> None:
+        """Tell what was taken."""
+        for each in facts:
             observer = self._observers[each.application]
             decisions = _decisions(each.decisions)
             if isinstance(each, Heard):

@@ -1,5 +1,6 @@
 """One partition of the join at work: read, join, write all in one transaction."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from services.reward_calculator.counting import count
 from services.reward_calculator.handlers import Dead, Handlers, Moved, Records, Sifted, refused
-from services.reward_calculator.observing import Observation
+from services.reward_calculator.observing import Fact, Observation
 from services.reward_calculator.progress import Progress
 from services.reward_calculator.recovery import ReadEmitted, Recovery
 from services.reward_calculator.settings import Settings
@@ -25,6 +26,9 @@ from shared.wire.slices import concat
 GROUP = STAGE = "reward-calculator"
 INBOX_BYTES = 8 << 20
 """What may wait for a partition before its inputs are left in Kafka."""
+LARGE_BYTES = 1 << 20
+"""With so much waiting the next step is made while the last one's transaction is under way; with less, all
+that has come by its end is one step, since small steps cost nearly as much as larger ones."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Partition:
             Recovery(number, start.target, dict(self.next), handlers, self.join) if start.target else None
         )
         self._committed_at = 0.0
+        self._writing: asyncio.Task[None] | None = None
 
     @property
     def recovering(self) -> bool:
@@ -86,10 +91,19 @@ class Partition:
 
     async def run(self) -> None:
         """Work off the inbox until cancelled. Whatever it raises must end the process."""
+        try:
+            await self._work()
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+
+    async def _work(self) -> None:
         if self._recovery and self._recovery.complete:
             await self._end_recovery(self._recovery)
         while True:
             await self.inbox.wait()
+            if self.inbox.bytes < LARGE_BYTES:
+                await self._written()
             items = self.inbox.take()
             batches = [item for item in items if isinstance(item, Records)]
             if self._recovery:
@@ -122,9 +136,11 @@ class Partition:
         self._observation.note(output)
         idle = began - self._committed_at < self._settings.commit_ms / 1000
         if not idle or dead or moved or output.emissions:
-            await self._write(output, dead, moved)
+            writes = self._writes(output, dead, moved)
+            facts = self._observation.take()
+            await self._written()
+            self._writing = asyncio.create_task(self._write(writes, facts))
             self._committed_at = began
-            self._observation.committed()
         count(self._metrics, self._handlers, inputs, output, dead, moved, time.perf_counter() - began)
 
     def _clocks(self, ticks: list[Tick]) -> tuple[int, int]:
@@ -136,7 +152,18 @@ class Partition:
                     clocks[place] = max(clocks[place], tick.time - self._settings.clock_skew_ms)
         return clocks[0], clocks[1]
 
-    async def _write(self, output: Output, dead: list[Dead], moved: list[Moved]) -> None:
+    async def _written(self) -> None:
+        """Return when all that was to be written is."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    async def _write(self, writes: Writes, facts: Sequence[Fact]) -> None:
+        with self._metrics.transaction_seconds.time():
+            await self._writer.write(writes)
+        self._observation.tell(facts)
+
+    def _writes(self, output: Output, dead: list[Dead], moved: list[Moved]) -> Writes:
         topic = self._broker.topic
         encoded = map(self._handlers.encode, output.emissions)
         sends = [Send(topic("rewards"), self.number, keys, values) for keys, values in encoded]
@@ -145,8 +172,7 @@ class Partition:
             keys, values = [record.key for record in dead], [record.value for record in dead]
             reasons = [self._reason(record) for record in dead]
             sends.append(Send(topic("dead-letters"), self.number, keys, values, reasons))
-        with self._metrics.transaction_seconds.time():
-            await self._writer.write(Writes(sends, self._watermark()))
+        return Writes(sends, self._watermark())
 
     def _reason(self, record: Dead) -> list[tuple[str, bytes]]:
         return headers(

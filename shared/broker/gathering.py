@@ -90,12 +90,11 @@ class GatheringWriter:
                 self._news.clear()
                 gathered, self._waiting = self._waiting, []
                 await self._commit(member, [each.writes for each in gathered])
-                # Whoever waits goes on only now: what comes meanwhile is in its next step.
-                await asyncio.sleep(began + self._pace_s - time.monotonic())
                 for each in gathered:
                     if not each.written.done():
                         each.written.set_result(None)
                 gathered = []
+                await asyncio.sleep(began + self._pace_s - time.monotonic())
         except Exception as error:
             for each in gathered + self._waiting:
                 if not each.written.done():

@@ -13,7 +13,8 @@ class Inbox(Generic[T]):
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._items: deque[tuple[T, int]] = deque()
-        self._bytes = 0
+        self.bytes = 0
+        """Size of all that is there."""
         self._filled, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
 
@@ -23,7 +24,7 @@ class Inbox(Generic[T]):
     @property
     def full(self) -> bool:
         """Whether `put` would wait."""
-        return self._bytes > self._most
+        return self.bytes > self._most
 
     async def put(self, item: T, size: int) -> None:
         """Wait until there is room, then add an item of so many bytes, however large."""
@@ -35,7 +36,7 @@ class Inbox(Generic[T]):
     def add(self, item: T, size: int = 0) -> None:
         """Add at once."""
         self._items.append((item, size))
-        self._bytes += size
+        self.bytes += size
         self._filled.set()
 
     async def wait(self) -> None:
@@ -50,7 +51,7 @@ class Inbox(Generic[T]):
             item, bytes_ = self._items.popleft()
             taken.append(item)
             size += bytes_
-        self._bytes -= size
+        self.bytes -= size
         self._room.set()
         if not self._items:
             self._filled.clear()

@@ -24,7 +24,7 @@ from shared.wire.policy_replicas import Name
 GROUP = STAGE = "online-bandit-learner"
 INBOX_BYTES = 16 << 20
 """What may wait for a partition before its records are left in Kafka."""
-JOINED_BYTES = 4 << 20
+JOINED_BYTES = 256 << 10
 """Small batches are learnt as one, up to this size."""
 UNPUBLISHED_RECORDS = 200_000
 """Records learnt while a publication is under way, beyond which its end is waited for."""

@@ -112,7 +112,8 @@ class GenericApplication:
     ) -> Rewards:
         """The settings' aggregation of the interactions' values, clipped; the component is not clipped."""
         chosen = self.settings.reward
-        values = interactions["value"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        given = interactions["value"]
+        values = (given if given.dtype == pl.Float64 else given.cast(pl.Float64)).to_numpy()  # null is NaN
         found = aggregate(chosen.aggregation, values, owner, n, chosen.default)
         clipped = found if chosen.clip is None else np.clip(found, *chosen.clip)
         return Rewards(clipped, {chosen.aggregation: found})
