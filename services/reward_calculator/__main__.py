@@ -1,6 +1,5 @@
 """`python -m services.reward_calculator`: the wiring of the process."""
 
-import gc
 import sys
 import time
 from functools import partial
@@ -19,9 +18,6 @@ from shared.telemetry import logging
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
 from shared.telemetry.server import serve
-
-GARBAGE_EVERY = 100_000
-"""Objects made between two searches for cycles: every record read is one, and records have no cycles."""
 
 
 def partition_count(broker: BrokerSettings) -> int:
@@ -52,8 +48,6 @@ def main() -> int:
     observers = reward_observers(applications, metrics.registry)
     handlers = Handlers(applications, partition_count(broker), observers.keys())
     calculator = RewardCalculator(settings, broker, handlers, metrics, health, observers)
-    gc.freeze()
-    gc.set_threshold(GARBAGE_EVERY)
     run(calculator.app, partial(_serve, settings, calculator, health, metrics))
     return 0
 

@@ -501,6 +501,7 @@ async def test_a_service_that_fails_stops_the_worker(topics: BrokerSettings, top
 
 PROCESS = """
 import sys
+import weakref
 from shared.broker.batches import Hooks, create_app, run
 from shared.broker.settings import BrokerSettings
 
@@ -512,6 +513,11 @@ async def work(stream):
         print(*(value.decode() for value in batch.values), flush=True)
         if b"bad" in batch.values:
             raise ValueError("bad")
+        if b"cycle" in batch.values:
+            held = type("Held", (), {})()
+            held.itself = held
+            weakref.finalize(held, print, "let go", flush=True)
+            del held
 
 run(app)
 """
@@ -555,6 +561,16 @@ async def test_a_process_that_is_told_to_stop_commits_and_exits_with_0(
     assert (running.returncode, out, err) == (0, "", "")
     assert (await committed(topics, "g", topic))[0] == 1
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_batches_leave_in_cycles_is_let_go_though_they_are_few(
+    topics: BrokerSettings, topic: str, process: Callable[..., subprocess.Popen[str]]
+) -> None:
+    await write(topics, topic, [b"cycle"], 0)
+    with process() as running:
+        assert await line(running) == "cycle"
+        assert await line(running) == "let go"
+        running.kill()
 
 
 async def test_a_process_whose_agent_raises_exits_with_1(

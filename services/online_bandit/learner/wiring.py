@@ -1,6 +1,5 @@
 """What the process is made of."""
 
-import gc
 import sys
 import time
 
@@ -16,9 +15,6 @@ from shared.http.keys import BindingRefused
 from shared.telemetry import logging, server
 from shared.telemetry.health import Health
 from shared.telemetry.metrics import Metrics
-
-YOUNG_OBJECTS = 100_000
-"""Allocated before Python looks for garbage among them."""
 
 
 def serve() -> int:
@@ -38,11 +34,6 @@ def serve() -> int:
         async with server.serve(settings.host, settings.port, health, metrics.registry, keys):
             await service.watch()
 
-    # What lives from here on is never garbage, and a batch is ten thousand objects that die together:
-    # Python's defaults would search them a dozen times while they arrive.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
     try:
         run(service.app, watch)
     except BindingRefused as error:
