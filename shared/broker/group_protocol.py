@@ -19,12 +19,19 @@ from aiokafka.protocol.types import (
 )
 
 _TEXT = CompactString("utf-8")
+_COMMITTED = (("offset", Int64), ("leader_epoch", Int32), ("metadata", _TEXT))
 
 ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID = 22, 25, 82
 UNSTABLE_OFFSET_COMMIT = 88
 
 UNKNOWN_EPOCH = -1
 """Of the leader at a committed offset, which nobody here asks for."""
+
+
+def _topics(*fields: tuple[str, Any]) -> tuple[str, CompactArray]:
+    """The field of a message that has `partition` and these of each partition of each topic."""
+    partition = CompactArray(("partition", Int32), *fields, ("tags", TaggedFields))
+    return "topics", CompactArray(("name", _TEXT), ("partitions", partition), ("tags", TaggedFields))
 
 
 class Member(NamedTuple):
@@ -44,17 +51,7 @@ class TxnOffsetCommitResponse_v3(Response):  # type: ignore[misc]
     API_VERSION = 3
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("name", _TEXT),
-                (
-                    "partitions",
-                    CompactArray(("partition", Int32), ("error_code", Int16), ("tags", TaggedFields)),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
+        _topics(("error_code", Int16)),
         ("tags", TaggedFields),
     )
 
@@ -74,23 +71,7 @@ class TxnOffsetCommitRequest_v3(RequestStruct):  # type: ignore[misc]
         ("generation_id", Int32),
         ("member_id", _TEXT),
         ("group_instance_id", _TEXT),
-        (
-            "topics",
-            CompactArray(
-                ("name", _TEXT),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                        ("metadata", _TEXT),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
+        _topics(*_COMMITTED),
         ("tags", TaggedFields),
     )
 
@@ -129,24 +110,7 @@ class OffsetFetchResponse_v7(Response):  # type: ignore[misc]
     API_VERSION = 7
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("name", _TEXT),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("offset", Int64),
-                        ("leader_epoch", Int32),
-                        ("metadata", _TEXT),
-                        ("error_code", Int16),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("tags", TaggedFields),
-            ),
-        ),
+        _topics(*_COMMITTED, ("error_code", Int16)),
         ("error_code", Int16),
         ("tags", TaggedFields),
     )
