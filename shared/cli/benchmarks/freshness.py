@@ -10,19 +10,21 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import httpx
 import numpy as np
+import orjson
+from numpy.typing import NDArray
 
 from shared.cli.addresses import Addresses
 from shared.cli.benchmarks import records
 from shared.cli.benchmarks.machine import machine
 from shared.cli.demo.examples import optdigits
-from shared.cli.demo.following import Freshness, Rewards
+from shared.cli.demo.following import POLL_S, Rewards
 from shared.cli.demo.playing import Player
 from shared.cli.demo.summary import percentile_ms
 from shared.cli.output import say
@@ -38,10 +40,11 @@ REST_S = 30.0
 LOOK_S = 0.1
 REQUEST_S = 20.0
 SEED = 4
+JSON = {"Content-Type": "application/json"}
 
 Acknowledged = Callable[[str], None]
-Play = Callable[[httpx.AsyncClient, float, Acknowledged], Coroutine[Any, Any, int]]
-"""(client, seconds, told of each acknowledged interaction) to how many decisions were made."""
+Play = Callable[[httpx.AsyncClient, Acknowledged], Coroutine[Any, Any, int]]
+"""(client, told of each acknowledged interaction) to how many decisions were made."""
 
 
 class NeverLearnt(RuntimeError):
@@ -77,31 +80,27 @@ def _in_a_loop(application: str, play: Callable[[Addresses], Play]) -> dict[str,
 
 
 async def _measure(application: str, addresses: Addresses, play: Play) -> dict[str, float]:
-    rewards = Rewards(addresses.broker_settings)
-    freshness = Freshness(rewards, time.monotonic)
+    acknowledged: dict[str, float] = {}
+    served = Served()
 
-    def acknowledged(decision_id: str) -> None:
-        freshness.acknowledged[decision_id] = time.monotonic()
+    def note(decision_id: str) -> None:
+        acknowledged[decision_id] = time.monotonic()
 
     async with httpx.AsyncClient(timeout=REQUEST_S) as client, httpx.AsyncClient() as asking:
-        url = f"{addresses.url('decisions')}/v1/policies/{application}"
-        followers = [
-            asyncio.create_task(rewards.follow()),
-            asyncio.create_task(freshness.follow(asking, url)),
-        ]
+        asked = asyncio.create_task(
+            served.follow(asking, f"{addresses.url('decisions')}/v1/policies/{application}")
+        )
         try:
             began = time.monotonic()
-            playing = asyncio.create_task(play(client, WARM_S + MEASURED_S, acknowledged))
-            await asyncio.wait([playing, *followers], timeout=WARM_S, return_when=asyncio.FIRST_COMPLETED)
-            warm = len(freshness.seconds)
-            decided = await playing
+            decided = await play(client, note)
             took = time.monotonic() - began
-            await _learnt(freshness, followers)
+            partitions, offsets = await _rewarded(addresses, acknowledged.keys())
+            learnt = await _learnt(served, partitions, offsets, asked)
         finally:
-            for task in followers:
-                task.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
-    measured = freshness.seconds[warm:]
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+    times = np.fromiter(acknowledged.values(), float)
+    measured = (learnt - times)[times >= began + WARM_S].tolist()
     return {
         "p50_ms": percentile_ms(measured, 50),
         "p95_ms": percentile_ms(measured, 95),
@@ -112,16 +111,66 @@ async def _measure(application: str, addresses: Addresses, play: Play) -> dict[s
     }
 
 
-async def _learnt(freshness: Freshness, followers: list[asyncio.Task[None]]) -> None:
-    """Return when everything acknowledged is learnt and served."""
+class Served:
+    """Up to where the served policy had learnt each partition of the rewards, whenever it was asked."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+        self._offsets: list[list[int]] = []
+
+    async def follow(self, client: httpx.AsyncClient, url: str) -> None:
+        """Ask again and again until cancelled. Raises httpx.HTTPError."""
+        while True:
+            reply = (await client.get(url)).raise_for_status()
+            self._times.append(time.monotonic())
+            self._offsets.append(orjson.loads(reply.content)["offsets"])
+            await asyncio.sleep(POLL_S)
+
+    def since(self, partitions: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+        """When each of n records was first seen to be learnt (monotonic clock), infinity for not yet."""
+        times = np.array([*self._times, np.inf])
+        found = np.empty(len(offsets))
+        for partition in np.unique(partitions):
+            ends = [seen[partition] if partition < len(seen) else 0 for seen in self._offsets]
+            own = partitions == partition
+            found[own] = times[np.searchsorted(np.maximum.accumulate(ends), offsets[own], side="right")]
+        return found
+
+
+async def _rewarded(
+    addresses: Addresses, decision_ids: Set[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Partition and offset of the reward of each decision; read after the load, to be no load itself."""
+    rewards = Rewards(addresses.broker_settings)
+    following = asyncio.create_task(rewards.follow())
+    try:
+        async with asyncio.timeout(REST_S):
+            while not (decision_ids <= rewards.table.keys()):
+                if following.done():
+                    following.result()
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        missing = len(decision_ids - rewards.table.keys())
+        raise NeverLearnt(f"{missing} interactions had no reward in {REST_S:.0f} s") from None
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    found = [rewards.table[decision_id] for decision_id in decision_ids]
+    return np.array([each.partition for each in found]), np.array([each.offset for each in found])
+
+
+async def _learnt(
+    served: Served, partitions: NDArray[np.int64], offsets: NDArray[np.int64], asked: asyncio.Task[None]
+) -> NDArray[np.float64]:
+    """When each reward was learnt and served, once all are."""
     deadline = time.monotonic() + REST_S
-    while freshness.acknowledged:
-        for task in followers:
-            if task.done():
-                task.result()
+    while not np.isfinite(found := served.since(partitions, offsets)).all():
+        if asked.done():
+            asked.result()
         if time.monotonic() > deadline:
-            raise NeverLearnt(f"{len(freshness.acknowledged)} interactions were not learnt in {REST_S:.0f} s")
+            raise NeverLearnt(f"{np.isinf(found).sum()} interactions were not learnt in {REST_S:.0f} s")
         await asyncio.sleep(LOOK_S)
+    return found
 
 
 def _play_optdigits(addresses: Addresses) -> Play:
@@ -129,7 +178,7 @@ def _play_optdigits(addresses: Addresses) -> Play:
     random = Random(SEED)  # noqa: S311  order and delays
     examples = optdigits(random)
 
-    async def play(client: httpx.AsyncClient, seconds: float, acknowledged: Acknowledged) -> int:
+    async def play(client: httpx.AsyncClient, acknowledged: Acknowledged) -> int:
         player = Player(
             "optdigits",
             client,
@@ -138,7 +187,7 @@ def _play_optdigits(addresses: Addresses) -> Play:
             random,
             acknowledged,
         )
-        await player.play(examples[: round(seconds * OPTDIGITS_RATE)], OPTDIGITS_RATE)
+        await player.play(examples[: round((WARM_S + MEASURED_S) * OPTDIGITS_RATE)], OPTDIGITS_RATE)
         return player.decided
 
     return play
@@ -146,9 +195,36 @@ def _play_optdigits(addresses: Addresses) -> Play:
 
 def _play_linear(addresses: Addresses) -> Play:
     """Batches of decisions at a steady pace, each followed at once by an interaction for every decision."""
-    random = np.random.default_rng(SEED)
+    decide = f"{addresses.url('decisions')}/v1/decisions/batch"
+    interact = f"{addresses.url('collector')}/v1/interactions"
+    bodies = _bodies(round((WARM_S + MEASURED_S) * LINEAR_RATE / BATCH))
 
-    async def one(client: httpx.AsyncClient, acknowledged: Acknowledged) -> None:
+    async def one(client: httpx.AsyncClient, asked: bytes, values: list[float], note: Acknowledged) -> None:
+        reply = (await client.post(decide, content=asked, headers=JSON)).raise_for_status()
+        ids = [each["decision_id"] for each in orjson.loads(reply.content)["decisions"]]
+        told = [_interaction(*pair) for pair in zip(ids, values, strict=True)]
+        body = orjson.dumps({"interactions": told})
+        (await client.post(interact, content=body, headers=JSON)).raise_for_status()
+        for decision_id in ids:
+            note(decision_id)
+
+    async def play(client: httpx.AsyncClient, note: Acknowledged) -> int:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for number, (asked, values) in enumerate(bodies):
+                await asyncio.sleep(began + number * BATCH / LINEAR_RATE - loop.time())
+                tasks.create_task(one(client, asked, values, note))
+        return len(bodies) * BATCH
+
+    return play
+
+
+def _bodies(batches: int) -> list[tuple[bytes, list[float]]]:
+    """Requests for decisions, made before the load begins, and a number for the interaction of each."""
+    random = np.random.default_rng(SEED)
+    bodies = []
+    for _ in range(batches):
         contexts = random.standard_normal((BATCH, records.FEATURES)).round(4).tolist()
         asked = [
             {
@@ -158,27 +234,8 @@ def _play_linear(addresses: Addresses) -> Play:
             }
             for context in contexts
         ]
-        url = f"{addresses.url('decisions')}/v1/decisions/batch"
-        reply = await client.post(url, json={"decisions": asked})
-        decided = reply.raise_for_status().json()["decisions"]
-        pairs = zip(decided, contexts, strict=True)
-        told = [_interaction(each["decision_id"], context[0]) for each, context in pairs]
-        url = f"{addresses.url('collector')}/v1/interactions"
-        (await client.post(url, json={"interactions": told})).raise_for_status()
-        for each in decided:
-            acknowledged(each["decision_id"])
-
-    async def play(client: httpx.AsyncClient, seconds: float, acknowledged: Acknowledged) -> int:
-        batches = round(seconds * LINEAR_RATE / BATCH)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(batches):
-                await asyncio.sleep(began + number * BATCH / LINEAR_RATE - loop.time())
-                tasks.create_task(one(client, acknowledged))
-        return batches * BATCH
-
-    return play
+        bodies.append((orjson.dumps({"decisions": asked}), [context[0] for context in contexts]))
+    return bodies
 
 
 def _interaction(decision_id: str, value: float) -> dict[str, object]:
