@@ -1,4 +1,4 @@
-"""One partition of the rewards at work: learn, and publish what was learnt in one transaction."""
+"""One partition of the rewards at work."""
 
 import asyncio
 import time
@@ -14,10 +14,9 @@ from services.online_bandit.learner.partition_state import Dead, PartitionState,
 from services.online_bandit.learner.telemetry import DEAD_LETTERS, REWARDS, UPDATES, Telemetry
 from shared.broker.batches import Batch, joined
 from shared.broker.dead_letters import headers
-from shared.broker.gathering import GatheringWriter, Send, Writes
+from shared.broker.group_writer import Send, Writes
 from shared.broker.inbox import Inbox
 from shared.broker.settings import BrokerSettings
-from shared.broker.transactions import Fenced
 from shared.core.features.scaling import Scaling
 from shared.wire.policy_replicas import Name
 
@@ -27,7 +26,7 @@ INBOX_BYTES = 16 << 20
 JOINED_BYTES = 256 << 10
 """Small batches are learnt as one, up to this size."""
 UNPUBLISHED_RECORDS = 200_000
-"""Records learnt while a publication is under way, beyond which its end is waited for."""
+"""Records learnt while a publication is under way, beyond which the next one is waited for."""
 IDLE_S = 1.0
 """How often a partition without news looks whether it lacks something."""
 
@@ -36,28 +35,26 @@ Scalings = Callable[[], Mapping[Name, Scaling]]
 
 
 class Partition:
-    """State and inbox of one partition. What `run` raises must end the process: memory is a copy of
-    the log, and after a transaction that failed only the log knows what is so."""
+    """State and inbox of one partition."""
 
     def __init__(
         self,
         state: PartitionState,
-        writer: GatheringWriter,
         *,
         broker: BrokerSettings,
         telemetry: Telemetry,
         scalings: Scalings,
-        pause_s: float,
         threads: Executor,
+        news: Callable[[], None],
     ) -> None:
+        """`news` is called whenever there is something to publish."""
         self.state = state
         self.inbox: Inbox[Batch] = Inbox(INBOX_BYTES)
-        self._writer, self._broker, self._telemetry = writer, broker, telemetry
-        self._scalings, self._pause_s, self._threads = scalings, pause_s, threads
-        self._due = 0.0
+        self._broker, self._telemetry, self._scalings = broker, telemetry, scalings
+        self._threads, self._news = threads, news
         self._newest_ms = 0
         self._unpublished = 0
-        self._publishing: asyncio.Task[None] | None = None
+        self._taken = asyncio.Event()
         self._stopping = False
         self._woken = asyncio.Event()
 
@@ -80,28 +77,39 @@ class Partition:
         return max(0.0, now_s - self._newest_ms / 1000) if self._newest_ms else 0.0
 
     async def run(self) -> None:
-        """Work until `stop`, then publish what is left."""
+        """Learn until `stop`."""
         while not self._stopping:
             batch = await self._next()
             if batch is not None:
                 await self._learn(batch)
             if self.state.lacking:
                 await self._compute(lambda: self.state.adopt(self._scalings()))
-            if self._publishing is not None and self._publishing.done():
-                await self._end_publishing()
-            if self.state.dirty and self._publishing is None and time.monotonic() >= self._due:
-                await self._begin_publishing()
-        await self._end_publishing()
-        await self._begin_publishing()
-        await self._end_publishing()
+            if self.state.dirty:
+                self._news()
+        self.inbox.take()  # nobody shall wait for room
+
+    async def publication(self, now_s: float) -> Publication | None:
+        """All there is to tell at `now_s` (monotonic clock), None for nothing."""
+        self._unpublished = 0
+        self._taken.set()
+        return await self._compute(lambda: self.state.publication(now_s))
+
+    def writes(self, publication: Publication) -> Writes:
+        """The publication's records, and up to where the rewards are read."""
+        rewards = TopicPartition(self._broker.topic(REWARDS), self.state.partition)
+        keys, values = zip(*publication.updates, strict=True)
+        sends = [Send(self._broker.topic(UPDATES), 0, keys, values)]
+        if dead := publication.dead:
+            letters, reasons = [(d.key, d.value) for d in dead], [self._reason(d) for d in dead]
+            keys, values = zip(*letters, strict=True)
+            sends.append(Send(self._broker.topic(DEAD_LETTERS), rewards.partition, keys, values, reasons))
+        return Writes(sends, {rewards: OffsetAndMetadata(publication.position, "")})
 
     async def _next(self) -> Batch | None:
         """The next batch, or None when there may be something else to do."""
         if not len(self.inbox):
-            waiting = self.state.dirty and self._publishing is None
-            wait_s = max(0.0, self._due - time.monotonic()) if waiting else IDLE_S
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
+                async with asyncio.timeout(IDLE_S):
                     await self._woken.wait()
         self._woken.clear()
         batches = self.inbox.take(JOINED_BYTES)
@@ -116,39 +124,9 @@ class Partition:
         self._newest_ms = int(batch.timestamps[-1]) if len(batch) else self._newest_ms
         self._unpublished += len(batch)
         if self._unpublished > UNPUBLISHED_RECORDS:
-            await self._end_publishing()
-
-    async def _begin_publishing(self) -> None:
-        now = time.monotonic()
-        self._due = now + self._pause_s
-        publication = await self._compute(lambda: self.state.publication(now))
-        self._unpublished = 0
-        if publication is not None:
-            self._publishing = asyncio.create_task(self._write(publication))
-            self._publishing.add_done_callback(lambda _: self.wake())
-
-    async def _end_publishing(self) -> None:
-        task, self._publishing = self._publishing, None
-        if task is not None:
-            await task
-
-    async def _write(self, publication: Publication) -> None:
-        metrics, number = self._telemetry.metrics, self.state.partition
-        rewards = TopicPartition(self._broker.topic(REWARDS), number)
-        keys, values = zip(*publication.updates, strict=True)
-        sends = [Send(self._broker.topic(UPDATES), 0, keys, values)]
-        if dead := publication.dead:
-            letters, reasons = [(d.key, d.value) for d in dead], [self._reason(d) for d in dead]
-            keys, values = zip(*letters, strict=True)
-            sends.append(Send(self._broker.topic(DEAD_LETTERS), number, keys, values, reasons))
-        try:
-            with metrics.transaction_seconds.time():
-                read = {rewards: OffsetAndMetadata(publication.position, "")}
-                await self._writer.write(Writes(sends, read))
-        except Fenced:
-            metrics.fenced.inc()
-            raise
-        self._telemetry.published(publication)
+            self._taken.clear()
+            self._news()
+            await self._taken.wait()
 
     def _reason(self, dead: Dead) -> list[tuple[str, bytes]]:
         return headers(

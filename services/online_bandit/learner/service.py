@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from aiokafka import TopicPartition
@@ -11,12 +11,13 @@ from aiokafka.errors import KafkaError
 from services.online_bandit.learner.handlers import Reader
 from services.online_bandit.learner.outlets import Outlet
 from services.online_bandit.learner.partition import GROUP, Partition
+from services.online_bandit.learner.publishing import Publisher
 from services.online_bandit.learner.recovery import Recovery, UpdateLog, recover
 from services.online_bandit.learner.settings import LearnerSettings
 from services.online_bandit.learner.telemetry import REWARDS, Telemetry
 from shared.applications.contract import Application
 from shared.broker.batches import Batch, Hooks, Partitions, create_app
-from shared.broker.gathering import GatheringWriter
+from shared.broker.group_writer import GroupWriter
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.health import Health
 from shared.telemetry.logging import logger
@@ -26,8 +27,6 @@ FETCH_BYTES = 4 << 20
 """Of one partition at once: some thousands of rewards, so that the work per batch is spread over many."""
 KAFKA_S = 5.0
 """How long Kafka may take to tell where the partitions end."""
-PACE_S = 0.04
-"""Between the starts of two transactions, each with the updates of all partitions that are due."""
 WATCH_S = 0.5
 """How often lag is measured, and partitions are looked after."""
 
@@ -51,8 +50,8 @@ class LearnerService:
         self._telemetry = Telemetry(metrics)
         # One: a second would mostly wait for the interpreter, and keep whoever fetches waiting for it.
         self._threads = ThreadPoolExecutor(1, "learner")
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._writer: GatheringWriter | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._writer: GroupWriter | None = None
         self._follower: asyncio.Task[None] | None = None
         self._assigned = False
         self._loop = health.loop("learner")
@@ -72,7 +71,7 @@ class LearnerService:
     async def watch(self) -> None:
         """Measure lag again and again; raise what stops a partition."""
         while True:
-            tasks = [*self._tasks.values(), *([self._follower] if self._follower else [])]
+            tasks = [task for task in (self._work, self._follower) if task is not None]
             if not tasks:
                 await asyncio.sleep(WATCH_S)
             for task in (await asyncio.wait(tasks, timeout=WATCH_S))[0] if tasks else ():
@@ -90,24 +89,24 @@ class LearnerService:
         """Take over the partitions: who had them can write no more, so read what was published of them."""
         member = self.app.member()
         began = time.monotonic()
-        self._writer = writer = GatheringWriter(self._broker, GROUP, self._settings.instance, PACE_S)
-        await writer.start(member)
+        self._writer = writer = GroupWriter(self._broker, GROUP, self._settings.instance, member)
+        await writer.start()
         earliest = {tp.partition: at for tp, at in (await self.app.earliest_offsets(assigned)).items()}
         log = UpdateLog(self._broker)
         await log.open()
         states = await recover(log, self._recovery, earliest)
         self._outlet.sharing = max(1, self._recovery.large_states(len(states)))
+        publisher = Publisher(self.partitions.values(), writer, self._telemetry, self._pause_s)
         for number, state in states.items():
-            self.partitions[number] = partition = Partition(
+            self.partitions[number] = Partition(
                 state,
-                writer,
                 broker=self._broker,
                 telemetry=self._telemetry,
                 scalings=lambda: self._recovery.scalings,
-                pause_s=self._pause_s,
                 threads=self._threads,
+                news=publisher.wake,
             )
-            self._tasks[number] = asyncio.create_task(partition.run(), name=f"partition {number}")
+        self._work = asyncio.create_task(_work(list(self.partitions.values()), publisher), name="partitions")
         self._follower = asyncio.create_task(self._follow(log), name="scalings")
         self._metrics.partitions.labels(REWARDS).set(len(states))
         starts = {number: state.position for number, state in states.items()}
@@ -117,12 +116,13 @@ class LearnerService:
     async def _stop(self, _revoked: Partitions) -> None:
         if self._follower is not None:
             self._follower.cancel()
-        for partition in self.partitions.values():
+        partitions, self.partitions = self.partitions, {}
+        for partition in partitions.values():
             partition.stop()
-        self.partitions = {}
-        tasks, self._tasks = list(self._tasks.values()), {}
+        work, self._work = self._work, None
         try:
-            await asyncio.gather(*tasks)
+            if work is not None:
+                await work
         finally:
             writer, self._writer = self._writer, None
             if writer is not None:
@@ -162,3 +162,13 @@ class LearnerService:
     async def _rebalanced(self, *_: object, **__: object) -> None:
         self._assigned = True
         self._metrics.rebalances.inc()
+
+
+async def _work(partitions: Sequence[Partition], publisher: Publisher) -> None:
+    """Learn and publish until every partition is told to stop."""
+    async with asyncio.TaskGroup() as publishing:
+        publishing.create_task(publisher.run(), name="publisher")
+        async with asyncio.TaskGroup() as learning:
+            for partition in partitions:
+                learning.create_task(partition.run(), name=f"partition {partition.state.partition}")
+        publisher.stop()
