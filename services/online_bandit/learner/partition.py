@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from services.online_bandit.learner.partition_state import Dead, PartitionState, Publication
+from services.online_bandit.learner.resets import Asked
 from services.online_bandit.learner.telemetry import DEAD_LETTERS, REWARDS, UPDATES, Telemetry
 from shared.broker.batches import Batch, joined
 from shared.broker.dead_letters import headers
@@ -47,6 +49,7 @@ class Partition:
         broker: BrokerSettings,
         telemetry: Telemetry,
         scalings: Scalings,
+        resets: Callable[[], Asked],
         pause_s: float,
         threads: Executor,
     ) -> None:
@@ -54,6 +57,8 @@ class Partition:
         self.inbox: Inbox[Batch] = Inbox(INBOX_BYTES)
         self._writer, self._broker, self._telemetry = writer, broker, telemetry
         self._scalings, self._pause_s, self._threads = scalings, pause_s, threads
+        self._resets = resets
+        self._reset: Asked = {}
         self._due = 0.0
         self._newest_ms = 0
         self._unpublished = 0
@@ -83,6 +88,9 @@ class Partition:
         """Work until `stop`, then publish what is left."""
         while not self._stopping:
             batch = await self._next()
+            if (asked := self._resets()) is not self._reset:
+                await self._compute(partial(self.state.reset, asked))
+                self._reset = asked
             if batch is not None:
                 await self._learn(batch)
             if self.state.lacking:
