@@ -14,6 +14,7 @@ from services.evaluator.evaluating import Evaluating
 from services.evaluator.following import CANDIDATES, EVALUATIONS, Follower
 from services.evaluator.handlers import Standing
 from services.evaluator.pages import Pages
+from services.evaluator.preparing import Preparing
 from services.evaluator.rewards import TOPIC as REWARDS
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.turns import DEAD_LETTERS, Turns, outgoing
@@ -58,7 +59,10 @@ class Lead:
         evaluating = Evaluating(
             settings, broker, applications, pages, partitions, metrics, clock, self._abandoned
         )
-        self._watcher = Watcher(settings, broker, applications, partitions, metrics, clock)
+        preparing = Preparing(settings, broker, applications, partitions, self.standing.periods)
+        self._watcher = Watcher(
+            settings, broker, applications, partitions, preparing, self._follower.catch_up, metrics, clock
+        )
         self._turns = Turns(
             evaluating.evaluate,
             thread,
