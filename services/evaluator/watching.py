@@ -15,6 +15,7 @@ import polars as pl
 from kafka import TopicPartition
 
 from services.evaluator import rewards, snapshots
+from services.evaluator.artefacts import FETCHES
 from services.evaluator.asking import Unusable
 from services.evaluator.evaluating import about_candidate
 from services.evaluator.judging import settings_of
@@ -87,7 +88,7 @@ class Watcher:
         self._consumer: Any = rewards.consumer(broker, GROUP)
         self._places = [TopicPartition(broker.topic(rewards.TOPIC), number) for number in range(partitions)]
         self._consumer.assign(self._places)
-        self._loader = ThreadPoolExecutor(1, "policies")
+        self._loader = ThreadPoolExecutor(FETCHES, "policies")
         """Storages may take their time, and rewards are counted meanwhile."""
         self._loading: dict[str, Loading] = {}
         self._followed: dict[str, Followed] = {}
