@@ -32,6 +32,7 @@ from shared.telemetry.server import routes
 
 ROLLOUTS, ONE = "/v1/rollouts", "/v1/rollouts/{application}"
 BLACKLIST = "/v1/blacklist/{application}/{policy}"
+RESET = "/v1/arms/{application}/{action}/reset"
 MOST_EVENTS = 10_000
 Asked = Literal["promote", "abort", "pause", "resume", "rollback", "freeze", "thaw"]
 Text = Annotated[str, Field(max_length=1_000)]
@@ -46,6 +47,15 @@ class CommandBody(BaseModel):
     by: Name = ""
     reason: Text = ""
     policy: Name = ""
+
+
+class ResetBody(BaseModel):
+    """Who asks, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: Name = ""
+    reason: Text = ""
 
 
 class BlacklistBody(BaseModel):
@@ -83,8 +93,9 @@ class Desk:
         except (TimeoutError, CancelledError):
             return _later("the deployer did not come to it in time: look whether it was done")
         if change.refused is not None:
+            field = "action" if command.verb == "reset" else "policy"
             status = 404 if change.unknown else 409
-            return refusal(status, [Problem("policy" if change.unknown else "", change.refused)])
+            return refusal(status, [Problem(field if change.unknown else "", change.refused)])
         return JSONResponse(self.document(change.book, None) | {"events": [asdict(e) for e in change.events]})
 
     def document(self, book: Book, seen: Assessment | None) -> dict[str, Any]:
@@ -158,6 +169,13 @@ def create_app(desk: Desk, health: Health, lifespan: Lifespan[FastAPI]) -> ASGIA
         asked = body or CommandBody()
         policy, by, reason = asked.policy, asked.by, asked.reason
         return await desk.command(Command(verb, application, desk.new_id(), policy, by, reason))
+
+    @app.post(RESET)
+    async def reset(application: str, action: str, body: ResetBody | None = None) -> Response:
+        """Let the online policy forget what an action's decisions until now taught it."""
+        asked = body or ResetBody()
+        told = Command("reset", application, desk.new_id(), by=asked.by, reason=asked.reason, action=action)
+        return await desk.command(told)
 
     @app.put(BLACKLIST)
     async def block(application: str, policy: str, body: BlacklistBody) -> Response:

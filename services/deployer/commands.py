@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from services.deployer.book import Book
-from services.deployer.stepping import Because, Change, Rules, advance, refusal, submit
+from services.deployer.stepping import Because, Change, Rules, advance, aside, refusal, submit
 from shared.core.rollout.facts import (
     Abort,
     Block,
@@ -19,7 +19,11 @@ from shared.core.rollout.facts import (
     Unblock,
 )
 
-Verb = Literal["promote", "abort", "pause", "resume", "rollback", "freeze", "thaw", "block", "unblock"]
+Verb = Literal[
+    "promote", "abort", "pause", "resume", "rollback", "freeze", "thaw", "block", "unblock", "reset"
+]
+MOST_NAMED = 50
+"""Actions that a refusal names."""
 _PLAIN: Mapping[str, Callable[[], Event]] = {
     "abort": Abort,
     "pause": Pause,
@@ -41,6 +45,8 @@ class Command:
     by: str = ""
     reason: str = ""
     until: float | None = None
+    action: str = ""
+    """Of a reset: whose statistics start anew."""
 
 
 def commanded(book: Book, command: Command, now: int, rules: Rules) -> Change:
@@ -50,11 +56,14 @@ def commanded(book: Book, command: Command, now: int, rules: Rules) -> Change:
     found = _obey(book, command, because, rules)
     if found.refused is None:
         return found
-    return replace(found, events=(refusal(book, command.id, command.policy, found, because, rules),))
+    refused = refusal(book, command.id, command.policy, found, because, rules)
+    return replace(found, events=(replace(refused, action=command.action or None),))
 
 
 def _obey(book: Book, command: Command, because: Because, rules: Rules) -> Change:
     policy, state = command.policy, book.state
+    if command.verb == "reset":
+        return _reset(book, command, because, rules)
     if policy and not book.knows(policy):
         return Change(book, refused=f"there is no policy {policy:.100}", unknown=True)
     if command.verb == "block":
@@ -73,6 +82,22 @@ def _obey(book: Book, command: Command, because: Because, rules: Rules) -> Chang
         found = _leaving(book, state.stable, because, rules)
         return found.then(advance(found.book, Rollback(), because, rules))
     return advance(book, _PLAIN[command.verb](), because, rules)
+
+
+def _reset(book: Book, command: Command, because: Because, rules: Rules) -> Change:
+    """Learners do it: they obey the line of the audit, which tells from when on decisions count again."""
+    arms = rules.arms
+    if not arms:
+        told = "the actions share one regression"
+        return Change(book, refused=f"{book.application} has no arms to reset: {told}")
+    if command.action not in arms:
+        known = ", ".join(arms[:MOST_NAMED]) + (", …" if len(arms) > MOST_NAMED else "")
+        told = f"{book.application} has no action {command.action!r:.100}; it has {known}"
+        return Change(book, refused=told, unknown=True)
+    # Later than every reset before, whatever clock a predecessor had: learners go by it.
+    noted = replace(book, at=max(because.at, book.at + 1))
+    event = aside(noted, f"reset-{command.id}", "reset", book.state.base, because, rules)
+    return Change(noted, (replace(event, action=command.action),))
 
 
 def _let_in(book: Book, policy: str, because: Because, rules: Rules) -> Change:

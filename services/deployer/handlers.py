@@ -22,14 +22,19 @@ from shared.core.rollout.facts import Freeze, Health, Kill, Observe
 from shared.core.rollout.guards import Assessment
 from shared.wire.rollouts import DeploymentEvent, Evaluation
 
+UNSUPPORTED = frozenset({"missing-support", "no-density"})
+"""Reasons of evaluators for refusing what no decision is about."""
+
 
 def evaluated(book: Book, evaluation: Evaluation, now: int, rules: Rules) -> Change:
     """Take an evaluation of kind log or shadow.
 
     A candidate's first pass lets it in. Later ones tell how it does in shadow; of a candidate whose rollout
-    is over, only another on the log lets it in again.
+    is over, only another on the log lets it in again. One that no decision supports yet takes nothing back.
     """
     if evaluation.evaluation_id in book.seen or evaluation.candidate_id == book.state.base:
+        return Change(book)
+    if evaluation.kind == "shadow" and not evaluation.decisions and _unsupported(evaluation):
         return Change(book)
     policy = evaluation.candidate_id
     entry = entry_of(evaluation, book.entries.get(policy))
@@ -51,6 +56,11 @@ def evaluated(book: Book, evaluation: Evaluation, now: int, rules: Rules) -> Cha
         return Change(waiting, (replace(event, cause=f"{told}; waits for somebody to promote {policy}"),))
     due = Due(because.cause, because.numbers)
     return verified(with_entry(noted, policy, replace(entry, due=due)), policy, now, rules)
+
+
+def _unsupported(evaluation: Evaluation) -> bool:
+    """Whether flowing decisions say nothing of a candidate, as of models that answer nobody in shadow."""
+    return any(reason.name in UNSUPPORTED for reason in evaluation.reasons)
 
 
 def verified(book: Book, policy: str, now: int, rules: Rules) -> Change:

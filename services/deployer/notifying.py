@@ -16,8 +16,9 @@ def message(event: DeploymentEvent) -> Message:
     """An event as it is told."""
     share = f", {event.share:.0%} of subjects" if event.stage else ""
     stage = f" ({event.stage}{share})" if event.stage else ""
-    told = f"*{event.application}*: `{event.policy}` {event.what}{stage}\n{event.cause} — {event.by}"
-    return Message(f"{event.application}: {event.policy} {event.what}", told, asdict(event))
+    what = f"{event.what} of {event.action}" if event.action else event.what
+    told = f"*{event.application}*: `{event.policy}` {what}{stage}\n{event.cause} — {event.by}"
+    return Message(f"{event.application}: {event.policy} {what}", told, asdict(event))
 
 
 class Notifier:

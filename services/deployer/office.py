@@ -65,8 +65,10 @@ class Office:
 
     def rules(self, name: str, broken: Broken = _unknown) -> Rules:
         """How an application's rollouts go."""
-        automatic = self._applications[name].settings.rollout.automatic
-        return Rules(self._stages[name], automatic, self._reader.ends, broken)
+        application = self._applications[name]
+        automatic = application.settings.rollout.automatic
+        arms = () if application.action_width else tuple(application.actions)
+        return Rules(self._stages[name], automatic, self._reader.ends, broken, arms)
 
     def evaluated(self, evaluation: Evaluation, now: int) -> Change | None:
         """An evaluation has come."""

@@ -36,6 +36,8 @@ class Rules:
     ends: Offsets
     """Where `rewards` end now."""
     broken: Broken
+    arms: tuple[str, ...] = ()
+    """Actions whose statistics the online policy keeps apart; none where actions bring features."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from shared.algorithms.reaching import reaching
 MOST_BYTES = 4 << 30
 """Larger artefacts are not fetched: a policy is some megabytes, a language model's adapter some hundred."""
 
+FETCHES = 4
+"""Artefacts that are fetched at once: a storage that never answers keeps one of as many threads."""
 SCRATCH = "streamwheel-candidate-"
 
 

@@ -1,9 +1,8 @@
 """From a candidate to its evaluation: loads the artefact, reads the log, judges, writes the page."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from threading import Event
+from threading import Lock
 
 from services.evaluator.asking import Unusable, policy_of
 from services.evaluator.judging import Judged, judge_log, refused, settings_of
@@ -13,7 +12,6 @@ from services.evaluator.lineage import Lineage
 from services.evaluator.pages import Pages
 from services.evaluator.rewards import Logged, read_log
 from services.evaluator.settings import EvaluatorSettings
-from shared.algorithms.reaching import Attempts, Unreachable
 from shared.algorithms.serving import ContinuousPolicy, Policy
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
@@ -24,18 +22,10 @@ from shared.wire.training import Candidate
 
 STORAGE = "storage"
 """Name of the reason where an artefact's storage could not be reached for as long as it was tried."""
-log = logging.getLogger(__name__)
-
-
-class Abandoned(Exception):
-    """Nobody waits for the evaluation any more: who takes over begins anew."""
 
 
 class Evaluating:
-    """Evaluates candidates on what is logged; `clock` in milliseconds since 1970.
-
-    Pauses between attempts to reach a storage end when `abandoned` is set.
-    """
+    """Evaluates candidates on what is logged, from any thread; `clock` in milliseconds since 1970."""
 
     def __init__(
         self,
@@ -46,47 +36,44 @@ class Evaluating:
         partitions: int,
         metrics: Metrics,
         clock: Callable[[], int],
-        abandoned: Event,
     ) -> None:
         self._settings, self._broker, self._applications = settings, broker, applications
         self._pages, self._partitions, self._metrics, self._clock = pages, partitions, metrics, clock
-        self._abandoned = abandoned
+        self._one = Lock()
+        """Of the logs that are held in memory: storages may be waited for together."""
 
     def evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
-        """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError, Abandoned."""
-        attempts = Attempts(self._settings.storage_limit.total_seconds())
-        while True:
-            try:
-                with self._metrics.evaluation_seconds.labels(candidate.application).time():
-                    return self._evaluate(candidate, lineage, widening)
-            except Unreachable as error:
-                log.warning("%s waits: %s", candidate.candidate_id, error)
-                if (pause := attempts.pause()) is None:
-                    about = about_candidate(candidate, self._clock())
-                    return refused(about, STORAGE, attempts.told(str(error)))
-            if self._abandoned.wait(pause):
-                raise Abandoned(candidate.candidate_id)
-
-    def _evaluate(self, candidate: Candidate, lineage: Lineage, widening: float) -> Evaluation:
-        now, application = self._clock(), self._applications[candidate.application]
-        about = about_candidate(candidate, now)
+        """The evaluation `kind: log`. Raises kafka.errors.KafkaError, OSError, Unreachable."""
+        about = about_candidate(candidate, self._clock())
+        application = self._applications[candidate.application]
+        settings = settings_of(application.settings, widening, self._settings.tuned_at)
         try:
             if is_language(candidate):
-                settings = settings_of(application.settings, widening, self._settings.tuned_at)
                 held = judge_language(about, candidate, settings)
                 return replace(held.evaluation, report=self._pages.write_rows(held, settings.alpha))
             policy = policy_of(candidate, application)
-            since = now - round(self._settings.window.total_seconds() * 1000)
-            vector = isinstance(policy, ContinuousPolicy)
-            most = self._settings.most_decisions
-            logged = read_log(
-                self._broker, candidate.application, self._partitions, since, most, attributes=vector
-            )
-            settings = settings_of(application.settings, widening, self._settings.tuned_at)
-            judged = judge(about, policy, application, logged, lineage, settings)
+            with self._one, self._metrics.evaluation_seconds.labels(application.name).time():
+                judged = self._judged(about, policy, application, lineage, settings)
+                return replace(judged.evaluation, report=self._pages.write(judged))
         except Unusable as error:
             return refused(about, error.name, str(error))
-        return replace(judged.evaluation, report=self._pages.write(judged))
+
+    def given_up(self, candidate: Candidate, told: str) -> Evaluation:
+        """The evaluation of a candidate whose storage was not reached in time."""
+        return refused(about_candidate(candidate, self._clock()), STORAGE, told)
+
+    def _judged(
+        self,
+        about: Evaluation,
+        policy: Policy,
+        application: Application,
+        lineage: Lineage,
+        settings: Settings,
+    ) -> Judged:
+        since = about.at - round(self._settings.window.total_seconds() * 1000)
+        most, vector = self._settings.most_decisions, isinstance(policy, ContinuousPolicy)
+        logged = read_log(self._broker, application.name, self._partitions, since, most, attributes=vector)
+        return judge(about, policy, application, logged, lineage, settings)
 
 
 def judge(

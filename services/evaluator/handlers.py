@@ -1,7 +1,7 @@
 """How candidates stand, as far as the log tells: no clock, no Kafka, no files."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from services.evaluator.calibration import Calibration
@@ -14,11 +14,16 @@ REMEMBERED = 1_000
 """Candidates of an application whose evaluations can be asked for; older ones are in the topic."""
 HOPELESS = frozenset(
     {
-        *("artefact", "library", "policy", "actions", "no-density"),
+        *("artefact", "library", "policy", "actions"),
         *("no-policy", "no-held-out", "no-baseline", "divergence", "reward-model"),
     }
 )
 """Reasons for a refusal that no further decision takes away."""
+ALWAYS = 2**63 - 1
+"""The end of a time that has none yet, milliseconds."""
+
+#: From when until when (milliseconds since 1970) a candidate was the canary.
+Period = tuple[int, int]
 
 
 class Standing:
@@ -35,6 +40,7 @@ class Standing:
         self._seen: set[str] = set()
         self._order: dict[str, deque[str]] = defaultdict(deque)
         self._deployments: dict[str, Deployment] = {}
+        self._periods: dict[tuple[str, str], list[Period]] = defaultdict(list)
         self._calibrations = {
             name: Calibration(each.settings.evaluation.alpha, tuned_at) for name, each in applications.items()
         }
@@ -63,7 +69,18 @@ class Standing:
 
     def learn_deployment(self, deployment: Deployment) -> None:
         """A record of deployments; the latest of an application counts."""
-        self._deployments[deployment.application] = deployment
+        name, now = deployment.application, deployment.at
+        before, after = _canary(self._deployments.get(name)), _canary(deployment)
+        self._deployments[name] = deployment
+        if before and before != after:
+            since, _ = self._periods[name, before].pop()
+            self._periods[name, before].append((since, now))
+        if after and before != after:
+            self._periods[name, after].append((now, ALWAYS))
+
+    def periods(self, candidate: Candidate) -> Sequence[Period]:
+        """When a candidate is, or was, the canary, as far as deployments are still told."""
+        return self._periods.get((candidate.application, candidate.candidate_id), ())
 
     def stood(self, each: Candidate | Evaluation) -> Mapping[Kind, Evaluation]:
         """The last evaluation of each kind of a candidate."""
@@ -99,3 +116,10 @@ class Standing:
         deployment = self._deployments.get(candidate.application)
         out = () if deployment is None else (*deployment.blocked, deployment.stable.policy)
         return candidate.candidate_id not in out
+
+
+def _canary(deployment: Deployment | None) -> str | None:
+    """Who has part of the subjects."""
+    if deployment is None or deployment.canary is None or not deployment.share > 0:
+        return None
+    return deployment.canary.policy

@@ -9,7 +9,7 @@ from services.evaluator.judging import Judged, decided, few, reasons_of, refused
 from services.evaluator.lineage import Lineage
 from services.evaluator.logs import components
 from services.evaluator.rewards import Logged
-from services.evaluator.vectors import NO_DENSITY, Vectors, vectors
+from services.evaluator.vectors import ESTIMATED, LOGGED, NO_DENSITY, Vectors, vectors
 from shared.algorithms.serving import ContinuousPolicy
 from shared.applications.contract import Application
 from shared.core.estimators.continuous.smoothing import WIDENED, smoothing_reasons
@@ -18,9 +18,6 @@ from shared.core.estimators.outcomes import mean, squared_error
 from shared.core.estimators.settings import Settings
 from shared.evaluation.study import Chunk, Study
 from shared.wire.rollouts import Evaluation, MetricEstimate, Reason
-
-LOGGED, ESTIMATED = "logged-density", "estimated-density"
-"""What estimators rest on: part of their names, and a reason that says how."""
 
 
 def judge_vectors(

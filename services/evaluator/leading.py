@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import Event
 from typing import Any
 
 from kafka import TopicPartition
@@ -14,6 +13,7 @@ from services.evaluator.evaluating import Evaluating
 from services.evaluator.following import CANDIDATES, EVALUATIONS, Follower
 from services.evaluator.handlers import Standing
 from services.evaluator.pages import Pages
+from services.evaluator.preparing import Preparing
 from services.evaluator.rewards import TOPIC as REWARDS
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.turns import DEAD_LETTERS, Turns, outgoing
@@ -41,7 +41,7 @@ class Lead:
         pages: Pages,
         metrics: Metrics,
         clock: Clock,
-        thread: ThreadPoolExecutor,
+        threads: ThreadPoolExecutor,
         consumer: Any,
     ) -> None:
         self._settings, self._applications, self._metrics = settings, applications, metrics
@@ -54,19 +54,20 @@ class Lead:
         position = consumer.committed(self._where) or 0
         consumer.seek(self._where, position)
         partitions = self._ledger.partitions(REWARDS)
-        self._abandoned = Event()
-        evaluating = Evaluating(
-            settings, broker, applications, pages, partitions, metrics, clock, self._abandoned
+        evaluating = Evaluating(settings, broker, applications, pages, partitions, metrics, clock)
+        preparing = Preparing(settings, broker, applications, partitions, self.standing.periods)
+        self._watcher = Watcher(
+            settings, broker, applications, partitions, preparing, self._follower.catch_up, metrics, clock
         )
-        self._watcher = Watcher(settings, broker, applications, partitions, metrics, clock)
         self._turns = Turns(
-            evaluating.evaluate,
-            thread,
+            evaluating,
+            threads,
             self._write,
             self.standing,
             applications,
             self._ledger.partitions(DEAD_LETTERS),
             position,
+            settings.storage_limit.total_seconds(),
             metrics,
         )
 
@@ -85,7 +86,6 @@ class Lead:
 
     def close(self) -> None:
         """Keep the statistics, and disconnect."""
-        self._abandoned.set()
         self._watcher.save()
         for part in (self._ledger, self._follower, self._watcher):
             with suppress(KafkaError):

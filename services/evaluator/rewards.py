@@ -29,6 +29,8 @@ _OF_DECISION = (
     "probabilities",
     "context",
     "mixture_propensity",
+    "arm",
+    "share",
 )
 _OF_REWARD = ("reward", "components", "previous_reward", "revision", "decision_time", "reward_time")
 _PREFIX = "decision."
@@ -92,8 +94,10 @@ def read_log(
     since: int,
     most: int,
     attributes: bool = False,
+    until: int | None = None,
 ) -> Logged:
-    """The newest `most` or so rewards of an application that were appended since a time (milliseconds).
+    """The newest `most` or so rewards of an application that were appended since a time (milliseconds), and
+    before `until` if that is given.
 
     Raises kafka.errors.KafkaError.
     """
@@ -101,7 +105,8 @@ def read_log(
     places = [TopicPartition(broker.topic(TOPIC), number) for number in range(partitions)]
     try:
         reader.assign(places)
-        starts, ends = first_offsets(reader, places, since), reader.end_offsets(places)
+        starts = first_offsets(reader, places, since)
+        ends = reader.end_offsets(places) if until is None else first_offsets(reader, places, until)
         frames, spans, bad = [empty(attributes)], [], 0
         each = max(1, most // partitions)
         for where in places:

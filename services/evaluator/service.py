@@ -10,6 +10,7 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
+from services.evaluator.artefacts import FETCHES
 from services.evaluator.following import CANDIDATES, Follower
 from services.evaluator.handlers import Standing
 from services.evaluator.leading import GROUP, Lead
@@ -52,7 +53,7 @@ class Evaluator:
             "candidates",
             lambda: None if self._lead else "another evaluator has the candidates, or Kafka is away",
         )
-        self._thread = ThreadPoolExecutor(1, "evaluating")
+        self._threads = ThreadPoolExecutor(FETCHES, "evaluating")
         self._stopping = False
         self._listener = Changes()
         self._consumer: Any = None
@@ -73,7 +74,7 @@ class Evaluator:
                 self._let_go()
             if not self._stopping:
                 time.sleep(RETRY_S)
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     def stop(self) -> None:
         """Ask `run` to return; from any thread."""
@@ -118,7 +119,7 @@ class Evaluator:
             self._pages,
             self._metrics,
             self._clock,
-            self._thread,
+            self._threads,
             self._consumer,
         )
         self.standing = self._lead.standing

@@ -2,17 +2,16 @@
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from services.evaluator.choices import weighed_by
 from services.evaluator.decisions import wait_ms
-from services.evaluator.logs import components, subjects, usable
+from services.evaluator.logs import components, subjects
 from services.evaluator.sums import Sums, unit_of
-from shared.algorithms.serving import DiscretePolicy
+from services.evaluator.weighing import Weighed, Weigher
 from shared.applications.contract import Application
 from shared.core.arrays import Floats
 from shared.wire.training import Candidate
@@ -40,6 +39,7 @@ class Shadow:
     """
 
     candidate: Candidate
+    weigher: Weigher
     metrics: tuple[str, ...]
     """Guarded ones beside the reward."""
     first: dict[int, int]
@@ -56,13 +56,24 @@ class Shadow:
     """(time, decision) of `parts`, in the order of the log."""
 
     @classmethod
-    def begin(cls, candidate: Candidate, metrics: Sequence[str], first: Mapping[int, int]) -> "Shadow":
+    def begin(
+        cls, candidate: Candidate, weigher: Weigher, metrics: Sequence[str], first: Mapping[int, int]
+    ) -> "Shadow":
         """Nothing counted yet; `first` are the offsets to read from."""
-        return cls(candidate, tuple(metrics), dict(first), dict(first), Sums.empty(1 + len(metrics)))
+        begun = cls(candidate, weigher, tuple(metrics), dict(first), dict(first), Sums.empty(0))
+        return replace(begun, total=begun.nothing())
 
-    def take(
-        self, frame: pl.DataFrame, partition: int, end: int, policy: DiscretePolicy, application: Application
-    ) -> None:
+    @property
+    def modelled(self) -> int:
+        """Number of the metric that is the reward less what a model expected of the logged action; the next
+        one is what it expected of the candidate's. Only where the weigher is `modelled`."""
+        return 1 + len(self.metrics)
+
+    def nothing(self) -> Sums:
+        """Sums of no decisions."""
+        return Sums.empty(1 + len(self.metrics) + 2 * self.weigher.traits.modelled, self.weigher.traits.ways)
+
+    def take(self, frame: pl.DataFrame, partition: int, end: int, application: Application) -> None:
         """Count the application's rewards among a partition's next records, which end before offset `end`.
 
         Raises Unusable.
@@ -79,28 +90,28 @@ class Shadow:
             (pl.col("decision_time") >= begins(self.candidate)) & pl.col("previous_reward").is_finite()
         )
         if rows.height:
-            found = usable(rows, policy, application)
+            found = self.weigher.weigh(rows)
             for reason in found.left_out:
                 self.left_out[reason.name] += int(reason.value or 0)
-            self._count(found.frame, found.target / weighed_by(found.frame), partition, application)
+            self._count(found, partition, application)
         self._close(partition, application)
 
-    def _count(self, frame: pl.DataFrame, weight: Floats, partition: int, application: Application) -> None:
-        wait = wait_ms(application.settings)
+    def _count(self, found: Weighed, partition: int, application: Application) -> None:
+        frame, wait = found.frame, wait_ms(application.settings)
         step = max(1, wait // BUCKETS)
         bucket = frame["decision_time"].to_numpy() // step
         closed = (bucket + 1) * step + wait <= self.reached[partition] if wait else np.ones(len(bucket), bool)
-        changes = self._changes(frame, application)
+        changes = self._changes(found)
         unit, first = unit_of(subjects(frame)), (frame["revision"] == 0).to_numpy()
 
         def put(sums: Sums, rows: NDArray[np.bool_]) -> None:
             for mine, add in ((rows & first, sums.add), (rows & ~first, sums.change)):
                 if mine.any():
-                    add(unit[mine], weight[mine], [values[mine] for values in changes])
+                    add(unit[mine], found.weights[:, mine], [values[mine] for values in changes])
 
         put(self.total, closed)
         for number in np.unique(bucket[~closed]).tolist():
-            held = self.open.setdefault((partition, number), Sums.empty(len(changes)))
+            held = self.open.setdefault((partition, number), self.nothing())
             put(held, (bucket == number) & ~closed)
 
     def _close(self, partition: int, application: Application) -> None:
@@ -114,18 +125,29 @@ class Shadow:
         while self.due and self.due[0][0] + kept < max(self.reached.values()):
             self.parts.pop(self.due.popleft()[1], None)
 
-    def _changes(self, frame: pl.DataFrame, application: Application) -> list[Floats]:
+    def _changes(self, found: Weighed) -> list[Floats]:
         """What each row changes: the metrics themselves in a first revision, differences in a correction."""
+        frame = found.frame
         revision = frame["revision"].to_numpy()
         change = frame["reward"].to_numpy() - np.where(revision > 0, frame["previous_reward"].to_numpy(), 0.0)
+        changes = [change, *self._guarded(frame, revision)]
+        if found.predicted is not None:
+            logged, target = (
+                np.where(revision > 0, 0.0, each) for each in (found.predicted.logged, found.predicted.target)
+            )
+            changes += [change - logged, target]
+        return changes
+
+    def _guarded(self, frame: pl.DataFrame, revision: NDArray[np.int32]) -> Floats:
+        """(metrics, n)."""
         if not self.metrics:
-            return [change]
+            return np.zeros((0, frame.height))
         found = components(frame, self.metrics)
         matrix = np.stack([found[name] for name in self.metrics], axis=1)
         absent = ~np.isfinite(matrix)
         self.left_out[MISSING] += int(absent.any(axis=1).sum())
         matrix[absent] = 0.0
-        return [change, *self._component_changes(frame, matrix, revision).T]
+        return self._component_changes(frame, matrix, revision).T
 
     def _component_changes(self, frame: pl.DataFrame, matrix: Floats, revision: NDArray[np.int32]) -> Floats:
         changes = matrix.copy()

@@ -7,17 +7,19 @@ from shared.core.estimators.limits import Reason
 
 
 class Sieve:
-    """Decisions whose contexts have the features of a policy, and whose rewards are finite, to begin with."""
+    """Decisions whose contexts have the features of a policy, if it reads them, and whose rewards are finite,
+    to begin with."""
 
-    def __init__(self, frame: pl.DataFrame, width: int) -> None:
+    def __init__(self, frame: pl.DataFrame, width: int | None = None) -> None:
         self.frame = frame
         """What is left."""
         self._reasons: list[Reason] = []
-        self.keep(
-            "schema-drift",
-            (frame["context"].list.len() == width).to_numpy(),
-            f"their contexts have not the {width} features that the policy reads",
-        )
+        if width is not None:
+            self.keep(
+                "schema-drift",
+                (frame["context"].list.len() == width).to_numpy(),
+                f"their contexts have not the {width} features that the policy reads",
+            )
         finite = self.frame["reward"].is_finite().to_numpy()
         self.keep("broken-reward", finite, "their rewards are no finite numbers")
 

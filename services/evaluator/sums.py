@@ -1,7 +1,7 @@
 """What followed decisions leave behind: sums, however many they were."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -18,7 +18,7 @@ ROWS, WEIGHT = 0, 1
 
 
 def logged(metric: int) -> int:
-    """The row of `Sums.values` for a metric as logged; 0 is the reward."""
+    """The row of `Sums.under` for a metric as logged; 0 is the reward."""
     return 2 + 2 * metric
 
 
@@ -34,39 +34,49 @@ def unit_of(subjects: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 @dataclass(eq=False)
 class Sums:
-    """Sums of decisions by group: their number, weights, and m metrics as logged and weighted."""
+    """Sums of decisions by group: their number and m metrics as logged, and for each of k ways to weigh them
+    their weights and the weighted metrics."""
 
     values: Floats
-    """(2 + 2 m, UNITS)."""
-    weights: Weights = field(default_factory=Weights)
+    """((1 + k) (1 + m), UNITS)."""
+    weights: list[Weights]
+    """k of them."""
 
     @classmethod
-    def empty(cls, metrics: int) -> Self:
+    def empty(cls, metrics: int, ways: int = 1) -> Self:
         """Of no decisions."""
-        return cls(np.zeros((2 + 2 * metrics, UNITS)))
+        return cls(np.zeros(((1 + ways) * (1 + metrics), UNITS)), [Weights() for _ in range(ways)])
 
     @property
     def decisions(self) -> int:
         """How many decisions were added."""
-        return self.weights.count
+        return self.weights[0].count
 
-    def add(self, unit: NDArray[np.int64], weight: Floats, metrics: Sequence[Floats]) -> None:
-        """Add n decisions: their groups, weights and metrics."""
-        self.weights.add(weight)
-        self._to(ROWS, unit, np.ones(len(unit)))
-        self._to(WEIGHT, unit, weight)
-        self.change(unit, weight, metrics)
+    def under(self, way: int = 0) -> Floats:
+        """What `ROWS`, `WEIGHT`, `logged` and `weighted` are rows of, in groups that have decisions."""
+        size = len(self.values) // (1 + len(self.weights))
+        parts = self.values[:size], self.values[(1 + way) * size : (2 + way) * size]
+        found = np.stack(parts, axis=1).reshape(2 * size, -1)
+        return np.asarray(found[:, found[ROWS] > 0])
 
-    def change(self, unit: NDArray[np.int64], weight: Floats, differences: Sequence[Floats]) -> None:
+    def add(self, unit: NDArray[np.int64], weights: Floats, metrics: Sequence[Floats]) -> None:
+        """Add n decisions: their groups, their weights (k, n), and metrics."""
+        ones = np.ones(len(unit))
+        for mine, weight in zip(self.weights, weights, strict=True):
+            mine.add(weight)
+        self._add(unit, weights, [ones, *metrics])
+
+    def change(self, unit: NDArray[np.int64], weights: Floats, differences: Sequence[Floats]) -> None:
         """Add to the metrics of n decisions that are in it."""
-        for number, values in enumerate(differences):
-            self._to(logged(number), unit, values)
-            self._to(weighted(number), unit, weight * values)
+        self._add(unit, weights, [np.zeros(len(unit)), *differences])
 
     def merge(self, other: Self) -> None:
         """Add all of another's decisions."""
         self.values += other.values
-        self.weights.merge(other.weights)
+        for mine, theirs in zip(self.weights, other.weights, strict=True):
+            mine.merge(theirs)
 
-    def _to(self, row: int, unit: NDArray[np.int64], values: Floats) -> None:
-        self.values[row] += np.bincount(unit, values, minlength=UNITS)
+    def _add(self, unit: NDArray[np.int64], weights: Floats, columns: Sequence[Floats]) -> None:
+        each = [*columns, *(weight * column for weight in weights for column in columns)]
+        for row, values in enumerate(each):
+            self.values[row] += np.bincount(unit, values, minlength=UNITS)

@@ -17,6 +17,10 @@ from shared.core.estimators.limits import Reason
 from shared.wire.columns import float_matrix
 
 NO_DENSITY = "no-density"
+LOGGED, ESTIMATED = "logged-density", "estimated-density"
+"""What estimators rest on: part of their names, and a reason that says how."""
+WITHOUT = "they chose from a list, or gave a vector for certain: neither has a density"
+UNLOGGED = "they logged no density of a vector"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +32,11 @@ class Vectors:
     left_out: tuple[Reason, ...]
 
 
-def vectors(frame: pl.DataFrame, policy: ContinuousPolicy, application: Application) -> Vectors:
-    """Leave out what cannot be weighed, by cause. `frame` has the decisions' attributes. Raises Unusable.
+def vectors(
+    frame: pl.DataFrame, policy: ContinuousPolicy, application: Application, logged: bool = False
+) -> Vectors:
+    """Leave out what cannot be weighed, by cause; with `logged` also what logged no density. `frame` has the
+    decisions' attributes. Raises Unusable.
 
     A vector that was given for certain has no density, and neither has one of the list: such decisions say
     nothing of vectors between them, whatever their propensities.
@@ -39,11 +46,8 @@ def vectors(frame: pl.DataFrame, policy: ContinuousPolicy, application: Applicat
     sieve = Sieve(frame, width)
     stated = _number(sieve.frame, DENSITY).is_not_null()
     certain = (sieve.frame["probabilities"].list.len() > 0) & ~stated
-    sieve.keep(
-        NO_DENSITY,
-        ((sieve.frame["action"] == action.name) & ~certain).to_numpy(),
-        "they chose from a list, or gave a vector for certain: neither has a density",
-    )
+    given = (sieve.frame["action"] == action.name) & (stated if logged else ~certain)
+    sieve.keep(NO_DENSITY, given.to_numpy(), UNLOGGED if logged else WITHOUT)
     numbers = sieve.frame.select(_number(sieve.frame, name).alias(name) for name in action.numbers)
     sieve.keep(
         "broken-action",

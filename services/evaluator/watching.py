@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +15,21 @@ import polars as pl
 from kafka import TopicPartition
 
 from services.evaluator import rewards, snapshots
-from services.evaluator.asking import Unusable, policy_of
+from services.evaluator.artefacts import FETCHES
+from services.evaluator.asking import Unusable
 from services.evaluator.evaluating import about_candidate
 from services.evaluator.judging import settings_of
-from services.evaluator.language import is_language
-from services.evaluator.looking import look
+from services.evaluator.looking import look, not_followed
+from services.evaluator.preparing import Preparing
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.shadow import Shadow, begins
+from services.evaluator.showing import Shown
+from services.evaluator.weighing import Weigher
 from shared.algorithms.reaching import LONGEST_S, Attempts, Unreachable
-from shared.algorithms.serving import DiscretePolicy, Policy
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.metrics import Metrics
-from shared.wire.rollouts import VERDICTS, Evaluation, Kind
+from shared.wire.rollouts import Evaluation, Kind
 from shared.wire.training import Candidate
 
 GROUP = "evaluator-shadow"
@@ -39,10 +40,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Loading:
-    """A candidate whose policy is fetched; `due` is when that is tried again, by the monotonic clock."""
+    """A candidate whose weigher is made; `due` is when that is tried again, by the monotonic clock."""
 
     candidate: Candidate
-    policy: Future[Policy]
+    weigher: Future[Weigher]
     attempts: Attempts
     due: float | None = None
 
@@ -52,7 +53,6 @@ class Followed:
     """A candidate that is followed; `ends` are where rewards ended when that began."""
 
     shadow: Shadow
-    policy: DiscretePolicy
     ends: Mapping[int, int]
 
     def caught_up(self, last: Evaluation | None) -> bool:
@@ -65,7 +65,10 @@ class Followed:
 
 
 class Watcher:
-    """Raises kafka.errors.KafkaError. `clock` is in milliseconds since 1970."""
+    """Raises kafka.errors.KafkaError. `clock` is in milliseconds since 1970.
+
+    `learn` makes known every rollout that began before the rewards which were read.
+    """
 
     def __init__(
         self,
@@ -73,19 +76,23 @@ class Watcher:
         broker: BrokerSettings,
         applications: Mapping[str, Application],
         partitions: int,
+        preparing: Preparing,
+        learn: Callable[[], None],
         metrics: Metrics,
         clock: Callable[[], int],
     ) -> None:
         self._settings, self._applications, self._clock = settings, applications, clock
-        self._metrics, self._folder = metrics, settings.state / "shadows"
+        self._preparing, self._learn = preparing, learn
+        self._metrics, self._shown = metrics, Shown(metrics)
+        self._folder = settings.state / "shadows"
         self._consumer: Any = rewards.consumer(broker, GROUP)
         self._places = [TopicPartition(broker.topic(rewards.TOPIC), number) for number in range(partitions)]
         self._consumer.assign(self._places)
-        self._loader = ThreadPoolExecutor(1, "policies")
+        self._loader = ThreadPoolExecutor(FETCHES, "policies")
         """Storages may take their time, and rewards are counted meanwhile."""
         self._loading: dict[str, Loading] = {}
         self._followed: dict[str, Followed] = {}
-        self._unusable: set[str] = set()
+        self._unusable: dict[str, tuple[Candidate, Unusable]] = {}
         self._saved = time.monotonic()
         self.progress: dict[TopicPartition, int] = {}
         """Offsets that every candidate has counted."""
@@ -96,13 +103,15 @@ class Watcher:
         return self._consumer.group_metadata()
 
     def follow(self, wanted: Iterable[Candidate]) -> None:
-        """Follow these candidates, each once its policy is here, and no others."""
+        """Follow these candidates, each once it can be weighed, and no others."""
         names = {each.candidate_id: each for each in wanted}
         for gone in self._followed.keys() - names.keys():
             self._drop(gone)
         for gone in self._loading.keys() - names.keys():
-            self._loading.pop(gone).policy.cancel()
-        known = self._followed.keys() | self._loading.keys() | self._unusable
+            self._loading.pop(gone).weigher.cancel()
+        for gone in self._unusable.keys() - names.keys():
+            self._shown.hide(self._unusable.pop(gone)[0])
+        known = self._followed.keys() | self._loading.keys() | self._unusable.keys()
         for name, each in names.items():
             if name not in known:
                 self._load(each, Attempts(self._settings.storage_limit.total_seconds()))
@@ -120,6 +129,8 @@ class Watcher:
             if not polled:
                 break
             found = True
+            if any(each.shadow.weigher.traits.rollouts for each in self._followed.values()):
+                self._learn()
             for where, records in polled.items():
                 self._take(where, records)
         for where in self._places:  # past what is no record: transactions' markers
@@ -132,20 +143,27 @@ class Watcher:
     def looks(
         self, widening: Callable[[str], float], last: Callable[[Candidate], Evaluation | None]
     ) -> Iterator[Evaluation]:
-        """What is to be said now of candidates that have all counted; `last` is what was said before."""
+        """What is to be said now of candidates that have all counted, and of those that cannot be followed;
+        `last` is what was said before."""
         now = self._clock()
-        for name, each in self._followed.items():
+        for candidate, why in self._unusable.values():
+            refused = not_followed(about_candidate(candidate, now), why.name, str(why))
+            self._shown.show(refused)
+            yield refused
+        for each in self._followed.values():
             candidate = each.shadow.candidate
-            before = last(candidate)
-            if not each.caught_up(before):
+            if not each.caught_up(last(candidate)):
                 continue
             application = self._applications[candidate.application]
             settings = settings_of(
                 application.settings, widening(candidate.application), self._settings.tuned_at
             )
             found = look(about_candidate(candidate, now), each.shadow, settings, application.settings)
-            self._show(name, found)
-            if found.decisions >= application.settings.evaluation.least_decisions:
+            self._shown.show(found)
+            if (
+                found.verdict == "refused"
+                or found.decisions >= application.settings.evaluation.least_decisions
+            ):
                 yield found
 
     def keep(self) -> None:
@@ -170,32 +188,30 @@ class Watcher:
         self._consumer.close()
 
     def _load(self, candidate: Candidate, attempts: Attempts) -> None:
-        if is_language(candidate):
-            self._unusable.add(candidate.candidate_id)
-            return  # its rows are all that there is
-        loaded = self._loader.submit(policy_of, candidate, self._applications[candidate.application])
-        self._loading[candidate.candidate_id] = Loading(candidate, loaded, attempts)
+        made = self._loader.submit(self._preparing.weigher, candidate)
+        self._loading[candidate.candidate_id] = Loading(candidate, made, attempts)
 
     def _begun(self, loading: Loading) -> bool:
         """Whether a candidate is followed from now on."""
         candidate = loading.candidate
-        if not loading.policy.done():
+        if not loading.weigher.done():
             return False
         try:
-            policy = loading.policy.result()
-            if not isinstance(policy, DiscretePolicy):
-                raise Unusable("no-density", "its actions are vectors of numbers")
+            weigher = loading.weigher.result()
         except Unreachable as error:
             self._again(loading, error)
             return False
         except Unusable as error:
             del self._loading[candidate.candidate_id]
-            self._unusable.add(candidate.candidate_id)
-            log.warning("%s is not followed: %s", candidate.candidate_id, error)
+            self._refuse(candidate, error)
             return False
         del self._loading[candidate.candidate_id]
-        self._begin(candidate, policy)
+        self._begin(candidate, weigher)
         return True
+
+    def _refuse(self, candidate: Candidate, why: Unusable) -> None:
+        self._unusable[candidate.candidate_id] = candidate, why
+        log.warning("%s is not followed: %s", candidate.candidate_id, why)
 
     def _again(self, loading: Loading, error: Unreachable) -> None:
         """Fetch it again after a pause, as long as it is wanted."""
@@ -205,14 +221,14 @@ class Watcher:
         elif time.monotonic() >= loading.due:
             self._load(loading.candidate, loading.attempts)
 
-    def _begin(self, candidate: Candidate, policy: DiscretePolicy) -> None:
+    def _begin(self, candidate: Candidate, weigher: Weigher) -> None:
         application = self._applications[candidate.application]
         first = rewards.first_offsets(self._consumer, self._places, begins(candidate))
         ends = {w.partition: end for w, end in self._consumer.end_offsets(self._places).items()}
         guards = [each.name for each in settings_of(application.settings, 1.0, 1.0).guards]
-        begun = Shadow.begin(candidate, guards, {w.partition: offset for w, offset in first.items()})
+        begun = Shadow.begin(candidate, weigher, guards, {w.partition: offset for w, offset in first.items()})
         shadow = snapshots.restore(self._folder, begun, ends)
-        self._followed[candidate.candidate_id] = Followed(shadow, policy, ends)
+        self._followed[candidate.candidate_id] = Followed(shadow, ends)
 
     def _go_back(self) -> None:
         if not self._followed:
@@ -223,7 +239,8 @@ class Watcher:
             )
 
     def _take(self, where: TopicPartition, records: list[Any]) -> None:
-        frame, undecodable = rewards.decode(records)
+        asked = any(each.shadow.weigher.traits.attributes for each in self._followed.values())
+        frame, undecodable = rewards.decode(records, attributes=asked)
         end = records[-1].offset + 1
         self._metrics.records_in.labels(rewards.TOPIC).inc(len(records))
         if undecodable:
@@ -233,33 +250,15 @@ class Watcher:
             application = self._applications[each.shadow.candidate.application]
             mine = frame.filter(pl.col("application") == application.name)
             try:
-                each.shadow.take(mine, where.partition, end, each.policy, application)
+                each.shadow.take(mine, where.partition, end, application)
             except Unusable as error:
-                self._unusable.add(name)
+                self._refuse(each.shadow.candidate, error)
                 self._drop(name)
-                log.warning("%s is not followed any more: %s", name, error)
 
     def _drop(self, name: str) -> None:
         candidate = self._followed.pop(name).shadow.candidate
         snapshots.forget(self._folder, candidate)
-        labels = (candidate.application, name)
-        for gauge in self._gauges:
-            with suppress(KeyError):
-                gauge.remove(*labels)
-        for verdict in VERDICTS:
-            with suppress(KeyError):
-                self._metrics.shadow_verdict.remove(*labels, verdict)
-
-    def _show(self, name: str, found: Evaluation) -> None:
-        labels = (found.application, name)
-        self._metrics.shadow_effective.labels(*labels).set(found.effective_sample_size)
-        for verdict in VERDICTS:
-            self._metrics.shadow_verdict.labels(*labels, verdict).set(verdict == found.verdict)
-        if found.metrics:
-            reward = found.metrics[0]
-            self._metrics.shadow_difference.labels(*labels).set(reward.difference)
-            self._metrics.shadow_low.labels(*labels).set(reward.difference_low)
-            self._metrics.shadow_high.labels(*labels).set(reward.difference_high)
+        self._shown.hide(candidate)
 
     def _measure(self) -> None:
         for where in self._places:
@@ -267,11 +266,6 @@ class Watcher:
             end = self._consumer.highwater(where)
             lag = 0 if end is None else max(0, end - behind)
             self._metrics.lag_records.labels(rewards.TOPIC, where.partition).set(lag)
-
-    @property
-    def _gauges(self) -> list[Any]:
-        found = self._metrics
-        return [found.shadow_difference, found.shadow_low, found.shadow_high, found.shadow_effective]
 
 
 def worth_saying(found: Evaluation, stood: Mapping[Kind, Evaluation], every_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""rollout: see how an application's rollouts stand, and command them, through the deployer's API."""
+"""rollout, reset-arm: see how an application's rollouts stand, and command them, through the deployer."""
 
 from __future__ import annotations
 
@@ -105,6 +105,18 @@ def unblock(
     answer(_ask("DELETE", path, port_base, url))
 
 
+def reset_arm(
+    application: Application,
+    action: Annotated[str, typer.Argument(help="The action, as a variant's name.")],
+    reason: Reason = "",
+    port_base: PortBase = 8000,
+    url: Url = None,
+) -> None:
+    """Let the online policy forget what an action's decisions until now taught it."""
+    path = f"/v1/arms/{_part(application)}/{_part(action)}/reset"
+    answer(_ask("POST", path, port_base, url, {"by": _user(), "reason": reason}))
+
+
 def _command(verb: str, application: str, policy: str, reason: str, port_base: int, url: str | None) -> None:
     body = {"by": _user(), "reason": reason, "policy": policy}
     answer(_ask("POST", f"/v1/rollouts/{_part(application)}/{verb}", port_base, url, body))
@@ -150,3 +162,4 @@ def _user() -> str:
 def register(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.add_typer(rollout, name="rollout")
+    app.command("reset-arm")(reset_arm)

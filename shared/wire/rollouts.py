@@ -130,6 +130,7 @@ class DeploymentEvent:
     by: str
     at: int
     numbers: Mapping[str, float] = field(default_factory=dict)
+    action: str | None = None
 
     def encode(self) -> bytes:
         """The record. Raises WireError."""

@@ -15,7 +15,6 @@ from shared.applications.voice_assistant.guard import (
 from shared.applications.voice_assistant.statistics import (
     VariantStatistics,
     exploration_rate,
-    reset,
     statistics,
 )
 
@@ -41,13 +40,6 @@ def test_confidence_starts_at_ten_pulls_and_grows() -> None:
     assert levels == sorted(levels)
     assert 0 < levels[0] < 0.6 < levels[2] < levels[3] < 1
     assert of(5, 0.5).confidence(min_pulls=5) == of(5, 0.5).confidence(min_pulls=1)
-
-
-def test_a_variant_can_be_reset() -> None:
-    known = {"v1a": of(50, 0.1), "v1b": of(50, -0.9)}
-    assert reset(known, "v1b") == {"v1a": of(50, 0.1), "v1b": VariantStatistics()}
-    assert blacklisted(known, SETTINGS) == {"v1b"}
-    assert not blacklisted(reset(known, "v1b"), SETTINGS)
 
 
 def test_exploration_is_what_the_best_does_not_get() -> None:

@@ -15,9 +15,11 @@ from shared.cli.audit.audit import Audit, examine
 from shared.cli.audit.journal import Ids, Journal
 from shared.cli.topic_log import Records
 from shared.core.draw import draw, uniform
+from shared.core.policies.learner import Learner
 from shared.core.policies.rows import Rows
 from shared.wire.codec import encode
 from shared.wire.policy_updates import Source, snapshot_records
+from shared.wire.rollouts import DeploymentEvent
 from shared.wire.schemas import schema
 
 PARTITIONS = 2
@@ -169,16 +171,36 @@ class World:
         }
         self.append("rewards", partition, decisions[offset].time + 4 * SECOND, reward | fields)
 
-    def publish(self) -> None:
-        """Publish what a learner makes of the rewards as they are now."""
+    def publish(self, *resets: tuple[str, int, int]) -> None:
+        """Publish what a learner makes of the rewards as they are now.
+
+        `resets`: an action, when its reset was asked for, and how many rewards each partition knew then.
+        """
         self.log.topics["policy-updates"] = [[]]
         for partition, entries in enumerate(self.log.topics["rewards"]):
-            learner = new_learner(self.application)
-            rows = self._rows([entry.fields for entry in entries])
-            learner.learn(rows.contexts, rows.actions, rows.rewards, rows.fresh, rows.times)
+            learner = self.learner(partition, len(entries), *resets)
             source = Source("optdigits", policy_name(self.application), partition)
             for _, record in snapshot_records(source, learner, sequence=1, next_offset=len(entries)):
                 self.append("policy-updates", 0, START, record)
+
+    def learner(self, partition: int, number: int, *resets: tuple[str, int, int]) -> Learner:
+        """What it is after so many rewards of a partition, and resets as `publish` has them."""
+        learner, at = new_learner(self.application), 0
+        rows = self._rows([entry.fields for entry in self.log.topics["rewards"][partition][:number]])
+        for action, asked, known in (*resets, ("", 0, number)):
+            part = rows[at : min(known, number)]
+            learner.learn(part.contexts, part.actions, part.rewards, part.fresh, part.times)
+            at = min(known, number)
+            if action:
+                learner.reset(self.application.actions.index(action), asked)
+        return learner
+
+    def ask_reset(self, action: str, at: int) -> None:
+        """Log that somebody asks for an arm to be reset."""
+        event = DeploymentEvent(
+            *(f"reset-{at}", "optdigits", 0, "reset", "main", "main", 0.0, "", "", "ann", at), action=action
+        )
+        self.log.topics["deployment-events"][0].append(Entry(event.encode(), at))
 
     def dead_letter(self, topic: str, partition: int, offset: int, reason: str = "too-late") -> None:
         """Put an input into the dead letters."""

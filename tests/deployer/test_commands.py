@@ -56,6 +56,9 @@ async def served(names: BrokerSettings, tmp_path: Path) -> Any:
         ("PUT", "blacklist/nothing/p", {"reason": "bad"}, 404, "there is no 'nothing'"),
         ("PUT", "blacklist/shop/p", {}, 422, "reason"),
         ("PUT", "blacklist/shop/p", {"reason": "bad", "until": "2030-01-01T00:00:00"}, 422, "until"),
+        ("POST", "arms/nothing/banner/reset", None, 404, "there is no 'nothing'"),
+        ("POST", "arms/shop/banner/reset", {"policy": "p"}, 422, "policy"),
+        ("POST", "arms/shop/banner/reset", {"by": "x" * 201}, 422, "by"),
         ("GET", "rollouts", None, 503, "another deployer leads"),
         ("GET", "rollouts/shop", None, 503, "another deployer leads"),
         ("POST", "rollouts/shop/abort", None, 503, "look whether it was done"),
@@ -78,6 +81,7 @@ async def test_without_a_key_nothing_is_told_or_done(
         ("GET", "rollouts"),
         ("POST", "rollouts/shop/abort"),
         ("DELETE", "blacklist/shop/p"),
+        ("POST", "arms/shop/banner/reset"),
     ):
         assert (await served.request(method, f"/v1/{path}", headers=headers)).status_code == 401
 
@@ -212,3 +216,38 @@ async def test_the_command_line_says_json_and_why_not(topics: BrokerSettings, tm
         "held", "queued", "started", "refused", "blacklisted", "rolled-back",
     ]  # fmt: skip
     assert lines[1]["cause"] == "it looks good"
+
+
+async def test_an_arm_is_reset_once_it_is_in_the_audit(topics: BrokerSettings, tmp_path: Path) -> None:
+    applications(tmp_path / "applications")
+    async with deploying(topics, tmp_path) as (process, http):
+        reply = await http.post("/v1/arms/shop/banner/reset", json={"by": "ann", "reason": "another prompt"})
+        assert reply.status_code == 200
+        (line,) = reply.json()["events"]
+        unknown = await http.post("/v1/arms/shop/poster/reset", json={"by": "ann"})
+        assert unknown.status_code == 404
+        (problem,) = unknown.json()["errors"]
+        assert problem["field"] == "action"
+        assert problem["message"] == "shop has no action 'poster'; it has banner, list"
+        command = [sys.executable, "-m", "shared.cli", "reset-arm", "shop", "list"]
+        where = ["--port-base", str(process.port - 3), "--reason", "it too"]
+        said = await asyncio.to_thread(
+            subprocess.run, [*command, *where], capture_output=True, text=True, timeout=60
+        )
+        assert said.returncode == 0, said.stderr
+        command[-1] = "poster"
+        said = await asyncio.to_thread(
+            subprocess.run, [*command, *where], capture_output=True, text=True, timeout=60
+        )
+        assert (said.returncode, "no action 'poster'" in said.stderr) == (2, True)
+    events = await audit(topics)
+    assert [(each.what, each.action) for each in events] == [
+        ("reset", "banner"),
+        ("refused", "poster"),
+        ("reset", "list"),
+        ("refused", "poster"),
+    ]
+    first = events[0]
+    assert (first.by, first.cause, first.policy, first.sequence) == ("ann", "another prompt", "default", 0)
+    assert line["at"] == first.at < events[2].at
+    check(events, await deployments(topics), SHARES)

@@ -13,7 +13,14 @@ from shared.core.rollout.arms import Mean
 from shared.core.rollout.facts import Block, Health, State
 from shared.core.rollout.guards import Assessment
 from shared.core.rollout.settings import RolloutSettings, Stage
-from shared.wire.rollouts import Deployed, DeploymentEvent, Evaluation, MetricEstimate, read_deployment
+from shared.wire.rollouts import (
+    Deployed,
+    DeploymentEvent,
+    Evaluation,
+    MetricEstimate,
+    Reason,
+    read_deployment,
+)
 
 SETTINGS = RolloutSettings(
     stages=(Stage("shadow", 0, 1, 0), Stage("half", 0.5, 1, 10), Stage("all", 1, 1, 0)), longest_s=1e6
@@ -58,6 +65,19 @@ def test_the_first_pass_lets_in_and_later_ones_only_tell() -> None:
     found = evaluated(book, evaluation(number=2, kind="shadow", verdict="fail"), 2_000, RULES)
     assert (found.events, found.book.entries["a"].verdict) == ((), "fail")
     assert evaluated(found.book, evaluation(number=2), 3_000, RULES) == Change(found.book)
+
+
+def test_a_look_without_support_takes_no_pass_back() -> None:
+    book = rolled()
+    refused = evaluation(number=2, kind="shadow", verdict="refused")
+    told = replace(refused, decisions=0, reasons=(Reason("missing-support", "it answers nobody"),))
+    assert evaluated(book, told, 2_000, RULES) == Change(book)
+    for other in (
+        replace(told, decisions=9),
+        replace(told, kind="log"),
+        replace(told, reasons=(Reason("policy", "?"),)),
+    ):
+        assert evaluated(book, other, 2_000, RULES).book.entries["a"].verdict == "refused"
 
 
 def test_after_an_abort_only_another_evaluation_on_the_log_lets_in_again() -> None:
@@ -194,3 +214,27 @@ def test_the_online_policy_may_get_another_name() -> None:
     assert rebased(book, "new").state == State("new", "new", history=("new", "a"))
     kept = Book("shop", State("old", "a", history=("old",)))
     assert rebased(kept, "new").state == State("new", "a", history=("new",))
+
+
+def test_a_reset_is_later_than_every_one_before_whatever_the_clock_says() -> None:
+    rules, book, times = replace(RULES, arms=("a", "b")), replace(START, at=5_000), []
+    for now in (1_000, 9_000, 9_000):
+        change = commanded(book, Command("reset", "shop", f"id-{now}", by="ann", action="b"), now, rules)
+        (event,) = change.events
+        assert (event.what, event.action, event.policy, event.sequence) == ("reset", "b", "main", 0)
+        book, times = read(document(change.book)), [*times, event.at]
+    assert times == [5_001, 9_000, 9_001]
+
+
+def test_a_reset_of_what_is_no_arm_is_refused_by_name() -> None:
+    command = Command("reset", "shop", "id", by="ann", action="c")
+    unknown = commanded(START, command, 1, replace(RULES, arms=tuple(f"a{n}" for n in range(60))))
+    assert (unknown.refused, unknown.unknown) == (
+        f"shop has no action 'c'; it has {', '.join(f'a{n}' for n in range(50))}, …", True
+    )  # fmt: skip
+    assert [(each.what, each.action) for each in unknown.events] == [("refused", "c")]
+    shared = commanded(START, command, 1, RULES)
+    assert (shared.refused, shared.unknown) == (
+        "shop has no arms to reset: the actions share one regression", False
+    )  # fmt: skip
+    assert shared.book == START

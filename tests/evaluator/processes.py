@@ -1,5 +1,6 @@
 """The evaluator as a process, what it reads, and what it writes."""
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import httpx
 from aiokafka import AIOKafkaProducer
 
 from shared.broker.settings import BrokerSettings
+from shared.cli.topic_log import committed
 from shared.wire.rollouts import Deployment, Evaluation, read_evaluation
 from shared.wire.training import Candidate
 from tests.broker.reading import read_all
@@ -45,6 +47,12 @@ async def judged(broker: BrokerSettings, number: int, kind: str = "log") -> list
 
     await until(there)
     return found
+
+
+async def consumed(broker: BrokerSettings, offset: int) -> bool:
+    """Whether candidates are done up to an offset, exactly."""
+    found = await asyncio.to_thread(committed, broker, "evaluator")
+    return ("candidates", 0) in found and found["candidates", 0].offset == offset
 
 
 class EvaluatorProcess(ServiceProcess):

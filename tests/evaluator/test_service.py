@@ -11,15 +11,13 @@ import pytest
 
 from shared.broker.dead_letters import origin
 from shared.broker.settings import BrokerSettings
-from shared.cli.topic_log import committed
 from shared.core.estimators.bootstrap import Interval
 from shared.core.estimators.calibration import standard_error
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Candidate
 from tests.broker.reading import read_all
-from tests.deployer.artefact_server import Storage
 from tests.evaluator import test_language as language
-from tests.evaluator.processes import EvaluatorProcess, evaluating, evaluations, judged, put
+from tests.evaluator.processes import EvaluatorProcess, consumed, evaluating, evaluations, judged, put
 from tests.evaluator.world import (
     applications,
     artefact,
@@ -82,11 +80,6 @@ async def test_a_language_model_has_its_page_too(topics: BrokerSettings, tmp_pat
     assert "Length control" in page.text
 
 
-async def _committed(broker: BrokerSettings, offset: int) -> bool:
-    found = await asyncio.to_thread(committed, broker, "evaluator")
-    return ("candidates", 0) in found and found["candidates", 0].offset == offset
-
-
 async def test_killed_at_any_moment_it_gives_each_candidate_one_evaluation(
     topics: BrokerSettings, tmp_path: Path
 ) -> None:
@@ -105,7 +98,7 @@ async def test_killed_at_any_moment_it_gives_each_candidate_one_evaluation(
             process.kill()
         process.start()
         await judged(topics, 6)
-        await until(lambda: _committed(topics, 8))
+        await until(lambda: consumed(topics, 8))
         assert await process.stop() == 0
     finally:
         process.kill()
@@ -113,51 +106,6 @@ async def test_killed_at_any_moment_it_gives_each_candidate_one_evaluation(
     assert [each.candidate_id for each in found] == [each.candidate_id for each in made]
     assert {each.verdict for each in found} == {"pass"}
     assert len({each.metrics for each in found}) == 1  # the same log, the same figures
-
-
-async def test_a_storage_that_is_away_for_a_while_refuses_nobody(
-    topics: BrokerSettings, tmp_path: Path
-) -> None:
-    shop = applications(tmp_path / "applications")["shop"]
-    await give(topics, records(shop, 1200))
-    made = artefact(tmp_path / "made", policy(1.0))
-    with Storage(tmp_path / "made").serving() as storage:
-        storage.fails = 503
-        process = EvaluatorProcess(topics, tmp_path)
-        await put(topics, "candidates", candidate(made, artefact=storage.address(made.id)))
-        try:
-            await process.begin()
-            await until(lambda: storage.failed > 3)
-            assert await process.stop() == 0  # whoever waits for a storage ends at once
-            assert await evaluations(topics) == []
-            await process.begin()
-            await until(lambda: storage.failed > 6)
-            storage.fails = None
-            (found,) = await judged(topics, 1)
-        finally:
-            process.kill()
-    assert (found.verdict, found.reasons) == ("pass", ())
-
-
-async def test_a_storage_that_stays_away_refuses_and_the_candidate_is_followed_once_it_is_back(
-    topics: BrokerSettings, tmp_path: Path
-) -> None:
-    shop, began = applications(tmp_path / "applications")["shop"], now_ms()
-    await give(topics, records(shop, 1200))
-    made = artefact(tmp_path / "made", policy(1.0))
-    with Storage(tmp_path / "made").serving() as storage:
-        storage.fails = 403
-        async with evaluating(topics, tmp_path, STREAMWHEEL_STORAGE_LIMIT="1s"):
-            there = candidate(made, artefact=storage.address(made.id), started_at=began)
-            await put(topics, "candidates", there)
-            (found,) = await judged(topics, 1)
-            (reason,) = found.reasons
-            assert (found.verdict, reason.name) == ("refused", "storage")
-            assert "the storage could not be reached: http" in reason.detail
-            assert "3 attempts in 1 s" in reason.detail
-            storage.fails = None
-            (later,) = await judged(topics, 1, "shadow")
-    assert (later.candidate_id, later.verdict) == (made.id, "pass")
 
 
 async def _any_more(broker: BrokerSettings, than: int) -> bool:
@@ -289,7 +237,7 @@ async def test_a_second_evaluator_stands_by_and_takes_over(topics: BrokerSetting
             assert await first.stop() == 0
             await put(topics, "candidates", other, one)
             found = await judged(topics, 2)
-            await until(lambda: _committed(topics, 3))
+            await until(lambda: consumed(topics, 3))
     finally:
         second.kill()
     assert [each.candidate_id for each in found] == [one.candidate_id, other.candidate_id]

@@ -16,6 +16,7 @@ from services.evaluator.judging import settings_of
 from services.evaluator.looking import look
 from services.evaluator.shadow import Shadow
 from services.evaluator.watching import Followed, worth_saying
+from services.evaluator.weighing import Choosing
 from shared.applications.contract import Application
 from shared.wire.rollouts import Deployed, Deployment, Evaluation, Reason
 from shared.wire.training import Span
@@ -81,10 +82,11 @@ def test_what_is_said_is_news() -> None:
 def shadow_of(shop: Application, found: list[dict[str, Any]], slope: float = 1.0) -> Shadow:
     read = [SimpleNamespace(value=raw(each), offset=n, partition=0) for n, each in enumerate(found)]
     frame, _ = rewards.decode(read)
-    made = Shadow.begin(candidate_of("c", started_at=1), [g.metric for g in shop.settings.guards], {0: 0})
-    made.take(frame, 0, len(found), policy(slope), shop)
+    guards = [guard.metric for guard in shop.settings.guards]
+    made = Shadow.begin(candidate_of("c", started_at=1), Choosing(policy(slope), shop), guards, {0: 0})
+    made.take(frame, 0, len(found), shop)
     for end in (len(found) // 2, len(found)):  # read again from the start: nothing counts twice
-        made.take(frame.head(end), 0, end, policy(slope), shop)
+        made.take(frame.head(end), 0, end, shop)
     return made
 
 
@@ -97,9 +99,9 @@ def said(shop: Application, found: list[dict[str, Any]], slope: float = 1.0) -> 
 def test_nothing_is_said_before_all_is_counted_that_was_told_of_or_there(shop: Application) -> None:
     made = shadow_of(shop, records(shop, 10))
     before = evaluation("c", "shadow", data=(Span(0, 0, 12),))
-    assert Followed(made, policy(1.0), {0: 10}).caught_up(None)
-    assert not Followed(made, policy(1.0), {0: 11}).caught_up(None)
-    assert not Followed(made, policy(1.0), {0: 10}).caught_up(before)
+    assert Followed(made, {0: 10}).caught_up(None)
+    assert not Followed(made, {0: 11}).caught_up(None)
+    assert not Followed(made, {0: 10}).caught_up(before)
 
 
 def test_a_look_waits_for_what_further_decisions_bring(shop: Application) -> None:
@@ -178,7 +180,9 @@ def test_snapshots_bring_back_everything_and_only_where_they_fit(shop: Applicati
     snapshots.save(tmp_path, made)
 
     def restored(metrics: tuple[str, ...] = ("cost",), end: int = 200) -> Shadow:
-        return snapshots.restore(tmp_path, Shadow.begin(made.candidate, metrics, {0: 0}), {0: end})
+        return snapshots.restore(
+            tmp_path, Shadow.begin(made.candidate, made.weigher, metrics, {0: 0}), {0: end}
+        )
 
     back = restored()
     assert (back.next, back.first, back.reached) == (made.next, made.first, made.reached)
@@ -186,6 +190,6 @@ def test_snapshots_bring_back_everything_and_only_where_they_fit(shop: Applicati
     assert back.open.keys() == made.open.keys()
     for one, other in ((back.total, made.total), *((back.open[key], made.open[key]) for key in made.open)):
         assert np.array_equal(one.values, other.values)
-        assert one.weights.effective_sample_size == other.weights.effective_sample_size
+        assert one.weights[0].effective_sample_size == other.weights[0].effective_sample_size
     assert restored(metrics=()).next == {0: 0}
     assert restored(end=199).next == {0: 0}  # the log that it was of is gone

@@ -176,6 +176,7 @@ SAMPLES: dict[str, Record] = {
         "numbers": [{"name": "samples", "value": 512.0}],
         "by": "deployer",
         "at": 1_700_000_004_000,
+        "action": "b",
     },
 }
 

@@ -42,4 +42,6 @@ def as_of(topic: str, version: int) -> Record:
     decision = sample["decision"] if topic == "rewards" else sample
     if topic in ("decisions", "rewards") and version < 2:
         decision["mixture_propensity"] = None
+    if topic == "deployment-events" and version < 2:
+        sample["action"] = None
     return sample

@@ -68,7 +68,8 @@ class LearntPolicies:
         if not same or model.signature.scaling != (replica.scaling or model.signature.scaling):
             model = solve(learners, model)
         learnt_at = self._updated.get(application)
-        return ServedPolicy(application, previous.name, offsets, model, learnt_at, self._clock())
+        resets = sum(len(learner.resets) for learner in learners)
+        return ServedPolicy(application, previous.name, offsets, model, learnt_at, self._clock(), resets)
 
     def save(self, path: Path) -> None:
         """Keep everything learnt in a file that `load` reads."""

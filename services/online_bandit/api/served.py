@@ -22,11 +22,13 @@ class ServedPolicy:
     """When the newest update in it was written, ms since 1970; None before any."""
     served_since: int
     """When this version was put in place, ms since 1970."""
+    resets: int = 0
+    """Resets of arms, in all partitions together."""
 
     @cached_property
     def version(self) -> int:
-        """Rewards learnt or passed over, in all partitions together; it only grows."""
-        return sum(self.offsets)
+        """Rewards learnt or passed over, in all partitions together, and resets of arms; it only grows."""
+        return sum(self.offsets) + self.resets
 
     @property
     def pulls(self) -> Floats:

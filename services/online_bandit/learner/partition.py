@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from services.online_bandit.learner.partition_state import Dead, PartitionState, Publication
+from services.online_bandit.learner.resets import Asked
 from services.online_bandit.learner.telemetry import DEAD_LETTERS, REWARDS, UPDATES, Telemetry
 from shared.broker.batches import Batch, joined
 from shared.broker.dead_letters import headers
@@ -44,6 +46,7 @@ class Partition:
         broker: BrokerSettings,
         telemetry: Telemetry,
         scalings: Scalings,
+        resets: Callable[[], Asked],
         threads: Executor,
         news: Callable[[], None],
     ) -> None:
@@ -52,6 +55,8 @@ class Partition:
         self.inbox: Inbox[Batch] = Inbox(INBOX_BYTES)
         self._broker, self._telemetry, self._scalings = broker, telemetry, scalings
         self._threads, self._news = threads, news
+        self._resets = resets
+        self._reset: Asked = {}
         self._newest_ms = 0
         self._unpublished = 0
         self._taken = asyncio.Event()
@@ -80,6 +85,9 @@ class Partition:
         """Learn until `stop`."""
         while not self._stopping:
             batch = await self._next()
+            if (asked := self._resets()) is not self._reset:
+                await self._compute(partial(self.state.reset, asked))
+                self._reset = asked
             if batch is not None:
                 await self._learn(batch)
             if self.state.lacking:

@@ -7,10 +7,12 @@ import numpy as np
 
 from services.online_bandit.learner.handlers import Reader, Records
 from services.online_bandit.learner.outlets import Outlet, PolicyState
+from services.online_bandit.learner.resets import Asked
 from shared.core.features.maps import feature_kind
 from shared.core.features.scaling import Scaling
 from shared.core.policies.learner import Learner
 from shared.core.policies.rows import COLUMNS
+from shared.telemetry.logging import logger
 from shared.wire.codec import encode
 from shared.wire.policy_replicas import Name
 from shared.wire.policy_updates import Keyed, progress_record
@@ -110,6 +112,17 @@ class PartitionState:
             if scaling is not None and needs_scaling(state.learner):
                 state.learner.set_scaling(scaling)
                 state.news = self.dirty = True
+
+    def reset(self, asked: Asked) -> None:
+        """Do the resets that were not done here yet."""
+        for (application, action), asked_ms in asked.items():
+            state = self.policies.get(application)
+            if state is not None and state.learner.reset(action, asked_ms):
+                # Rows alone cannot tell of it: a whole snapshot comes next.
+                state.incomplete = state.news = self.dirty = True
+                since = state.learner.resets[-1].since_ms
+                where = {"application": application, "policy": state.source.policy, "action": action}
+                logger(__name__).info("arm reset", **where, partition=self.partition, since=since)
 
     def publication(self, now_s: float) -> Publication | None:
         """Everything there is to tell at `now_s` (a monotonic clock), None for nothing.

@@ -1,7 +1,7 @@
 """Bringing partitions back from policy-updates, whose transactions hold statistics and offsets together."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,11 +28,11 @@ MOST_RECORDS = 500
 FETCH_BYTES = 8 << 20
 
 
-class UpdateLog:
-    """The topic policy-updates, read from its beginning; one reader for each assignment."""
+class TopicLog:
+    """A topic of one partition, read from its beginning; one reader for each assignment."""
 
-    def __init__(self, broker: BrokerSettings) -> None:
-        self._where = TopicPartition(broker.topic(TOPIC), 0)
+    def __init__(self, broker: BrokerSettings, topic: str = TOPIC) -> None:
+        self._where = TopicPartition(broker.topic(topic), 0)
         self._broker = broker
         self._consumer: Any = None
 
@@ -47,16 +47,21 @@ class UpdateLog:
         if self._consumer is not None:
             await self._consumer.stop()
 
-    async def newest(self) -> dict[bytes, bytes | None]:
-        """The newest value of each key up to the log's end as it is now, in log order.
+    async def present(self) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Keys and values up to the log's end as it is now.
 
         The end is that of all records: what a transaction still holds back is waited for, since it may hold
         back committed records of others.
         """
         end = await self._end()
-        found: dict[bytes, bytes | None] = {}
         while await self._consumer.position(self._where) < end:
-            for key, value in await self.more():
+            yield await self.more()
+
+    async def newest(self) -> dict[bytes, bytes | None]:
+        """The newest value of each key among those, in log order."""
+        found: dict[bytes, bytes | None] = {}
+        async for records in self.present():
+            for key, value in records:
                 found.pop(key, None)
                 found[key] = value
         return found
@@ -177,7 +182,7 @@ class Recovery:
 
 
 async def recover(
-    log: UpdateLog, recovery: Recovery, earliest: Mapping[int, int]
+    log: TopicLog, recovery: Recovery, earliest: Mapping[int, int]
 ) -> dict[int, PartitionState]:
     """The states of the partitions in `earliest`, from the log's beginning to its end."""
     updates = await log.newest()

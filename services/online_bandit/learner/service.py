@@ -12,7 +12,9 @@ from services.online_bandit.learner.handlers import Reader
 from services.online_bandit.learner.outlets import Outlet
 from services.online_bandit.learner.partition import GROUP, Partition
 from services.online_bandit.learner.publishing import Publisher
-from services.online_bandit.learner.recovery import Recovery, UpdateLog, recover
+from services.online_bandit.learner.recovery import Recovery, TopicLog, recover
+from services.online_bandit.learner.resets import TOPIC as EVENTS
+from services.online_bandit.learner.resets import Resets
 from services.online_bandit.learner.settings import LearnerSettings
 from services.online_bandit.learner.telemetry import REWARDS, Telemetry
 from shared.applications.contract import Application
@@ -52,7 +54,8 @@ class LearnerService:
         self._threads = ThreadPoolExecutor(1, "learner")
         self._work: asyncio.Task[None] | None = None
         self._writer: GroupWriter | None = None
-        self._follower: asyncio.Task[None] | None = None
+        self._followers: list[asyncio.Task[None]] = []
+        self._resets = Resets(applications)
         self._assigned = False
         self._loop = health.loop("learner")
         health.check("partitions", lambda: None if self._assigned else "no assignment yet")
@@ -71,7 +74,7 @@ class LearnerService:
     async def watch(self) -> None:
         """Measure lag again and again; raise what stops a partition."""
         while True:
-            tasks = [task for task in (self._work, self._follower) if task is not None]
+            tasks = [*([self._work] if self._work else []), *self._followers]
             if not tasks:
                 await asyncio.sleep(WATCH_S)
             for task in (await asyncio.wait(tasks, timeout=WATCH_S))[0] if tasks else ():
@@ -92,9 +95,12 @@ class LearnerService:
         self._writer = writer = GroupWriter(self._broker, GROUP, self._settings.instance, member)
         await writer.start()
         earliest = {tp.partition: at for tp, at in (await self.app.earliest_offsets(assigned)).items()}
-        log = UpdateLog(self._broker)
+        log, events = TopicLog(self._broker), TopicLog(self._broker, EVENTS)
         await log.open()
+        await events.open()
         states = await recover(log, self._recovery, earliest)
+        async for records in events.present():  # all of them, before anything more is learnt
+            self._resets.take(records)
         self._outlet.sharing = max(1, self._recovery.large_states(len(states)))
         publisher = Publisher(self.partitions.values(), writer, self._telemetry, self._pause_s)
         for number, state in states.items():
@@ -103,19 +109,23 @@ class LearnerService:
                 broker=self._broker,
                 telemetry=self._telemetry,
                 scalings=lambda: self._recovery.scalings,
+                resets=lambda: self._resets.asked,
                 threads=self._threads,
                 news=publisher.wake,
             )
         self._work = asyncio.create_task(_work(list(self.partitions.values()), publisher), name="partitions")
-        self._follower = asyncio.create_task(self._follow(log), name="scalings")
+        self._followers = [
+            asyncio.create_task(self._follow(log), name="scalings"),
+            asyncio.create_task(self._follow_resets(events), name="resets"),
+        ]
         self._metrics.partitions.labels(REWARDS).set(len(states))
         starts = {number: state.position for number, state in states.items()}
         logger(__name__).info("partitions taken over", starts=starts, seconds=time.monotonic() - began)
         return {TopicPartition(self._broker.topic(REWARDS), number): at for number, at in starts.items()}
 
     async def _stop(self, _revoked: Partitions) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
+        for follower in self._followers:
+            follower.cancel()
         partitions, self.partitions = self.partitions, {}
         for partition in partitions.values():
             partition.stop()
@@ -128,7 +138,7 @@ class LearnerService:
             if writer is not None:
                 await writer.stop()
 
-    async def _follow(self, log: UpdateLog) -> None:
+    async def _follow(self, log: TopicLog) -> None:
         """Pass on the scalings that the owner of partition 0 publishes, until no policy waits for one."""
         try:
             while any(partition.state.lacking for partition in self.partitions.values()):
@@ -137,6 +147,16 @@ class LearnerService:
                     partition.wake()
         finally:
             await log.close()
+
+    async def _follow_resets(self, events: TopicLog) -> None:
+        """Pass on what somebody asks for from now on."""
+        try:
+            while True:
+                if self._resets.take(await events.more()):
+                    for partition in self.partitions.values():
+                        partition.wake()
+        finally:
+            await events.close()
 
     async def _measure(self) -> None:
         held = {TopicPartition(self._broker.topic(REWARDS), n): p for n, p in self.partitions.items()}

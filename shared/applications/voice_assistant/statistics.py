@@ -63,11 +63,6 @@ def statistics(variants: Iterable[str], rewards: Numbers) -> dict[str, VariantSt
     return {str(name): VariantStatistics().with_rewards(rewards[names == name]) for name in np.unique(names)}
 
 
-def reset(known: Statistics, variant: str) -> dict[str, VariantStatistics]:
-    """The same, with one variant as if it had never been used."""
-    return {**known, variant: VariantStatistics()}
-
-
 def exploration_rate(known: Statistics, shares: Mapping[str, float]) -> float:
     """Share of traffic that does not go to the variant of the highest mean."""
     if not shares:

@@ -21,9 +21,10 @@ from shared.cli.audit.dead import read_dead
 from shared.cli.audit.findings import HOLDS, Findings
 from shared.cli.audit.inputs import Inputs, read_inputs
 from shared.cli.audit.journal import Ids, Journal, Roll
-from shared.cli.audit.learning import Offline, read_replicas
+from shared.cli.audit.learning import Offline, read_replicas, resets_done
 from shared.cli.audit.oracle import Expected, Fate, Rule, expect
 from shared.cli.audit.propensities import Propensities, propensities
+from shared.cli.audit.resets import read_requests, wrong_resets
 from shared.cli.audit.table import Table, difference, oracle_table
 from shared.cli.topic_log import Log, committed, open_log
 from shared.wire.columns import decode_columns
@@ -92,7 +93,8 @@ def examine(
 ) -> Audit:
     """Audit topics: `positions` has (topic, partition) → committed offset; up to `now` all is settled."""
     run = _Run(log, applications, journal, positions, now, prefix)
-    with propensities(log, applications, key, partial(run.broken, "I5")) as drawn:
+    resets = resets_done(run.replicas)
+    with propensities(log, applications, key, partial(run.broken, "I5"), resets) as drawn:
         for partition in log.partitions("decisions"):
             run.partition(partition, drawn)
         drawn.close(log)
@@ -120,7 +122,8 @@ class _Run:
         }
         self._positions = positions
         self._accounts = Accounts(read_dead(log, prefix), positions, self._findings)
-        self._replicas = read_replicas(log, applications)
+        self.replicas = read_replicas(log, applications)
+        self._requests = read_requests(log)  # after what learners made of them
         self._totals = {"decisions": 0, "rewards": 0, "defaults": 0}
 
     def broken(self, invariant: str, decision_id: str, problem: str) -> None:
@@ -163,7 +166,7 @@ class _Run:
     def _read_rewards(self, number: int) -> Table:
         """The partition's table, and beside it the statistics that learners must have made of it."""
         table = Table({name: rule.wait for name, rule in self._rules.items()}, self._findings)
-        offline = _offline(self._replicas, self._applications, number)
+        offline = _offline(self.replicas, self._applications, number)
         for records in self._log.read("rewards", number):
             columns = decode_columns(schema("rewards"), records.values)
             for row, error in columns.bad:
@@ -172,7 +175,8 @@ class _Run:
             for each in offline.values():
                 each.add(columns.frame, records.offsets[columns.rows])
         for name, each in offline.items():
-            if problem := each.difference():
+            wrong = wrong_resets(self._applications[name], each.learner, self._requests, SETTLE_MS)
+            for problem in filter(None, (each.difference(), wrong)):
                 self._findings.broken("I3", f"{name}, partition {number}: {problem}")
             self._check_learner(number, each.next_offset)
         return table

@@ -9,6 +9,7 @@ import polars as pl
 
 from shared.applications.contract import Application
 from shared.broker.partitioner import partition_for
+from shared.cli.audit.learning import read_replicas, resets_done
 from shared.cli.audit.propensities import propensities
 from shared.cli.topic_log import Log
 from shared.wire.columns import decode_columns
@@ -33,7 +34,8 @@ def log_problems(
         found[decision_id].append(problem)
 
     missing = set(found)
-    with propensities(log, applications, key, tell) as drawn:
+    resets = resets_done(read_replicas(log, applications))
+    with propensities(log, applications, key, tell, resets) as drawn:
         for frame in _records(log, set(found)):
             for row in frame.iter_rows(named=True):
                 found[row["decision_id"]] += _differences(said[row["decision_id"]], row)

@@ -14,6 +14,7 @@ from shared.applications.contract import Application
 from shared.applications.policies import new_learner, policy_name
 from shared.cli.topic_log import Log
 from shared.core.features.maps import feature_map
+from shared.core.policies.resets import Reset
 from shared.core.policies.rows import Rows
 from shared.core.policies.statistics import Statistics
 from shared.wire.codec import WireError, decode
@@ -40,6 +41,16 @@ def read_replicas(log: Log, applications: Mapping[str, Application]) -> Replicas
             except (WireError, ValueError):
                 continue
     return replicas
+
+
+def resets_done(replicas: Replicas) -> dict[str, list[tuple[Reset, ...]]]:
+    """Of each application the resets of arms that the learner of each partition has done."""
+    found: dict[str, list[tuple[Reset, ...]]] = {}
+    for (name, _), replica in replicas.policies.items():
+        known = replica.partitions
+        numbers = range(max(known, default=-1) + 1)
+        found[name] = [known[n].learner.resets if n in known else () for n in numbers]
+    return found
 
 
 def learnable(application: Application, frame: pl.DataFrame) -> Rows:
@@ -91,7 +102,7 @@ class Offline:
     def __init__(self, application: Application, replica: PartitionReplica) -> None:
         learner = replica.learner
         self.next_offset = replica.next_offset
-        self._application, self._learner = application, learner
+        self._application, self.learner = application, learner
         self._map = feature_map(learner.configuration, learner.width, learner.action_width, learner.scaling)
         self._learnt, self._rewards = 0, 0.0
         half_life = learner.folded.half_life_ms
@@ -100,6 +111,10 @@ class Offline:
         # Both sides are compared at a time that statistics can be discounted to exactly.
         self._reference = 64 * latest // half_life if half_life else 0
         self._sums = Statistics(learner.actions, learner.folded.size)
+        self._since = np.zeros(learner.actions, np.int64)
+        for reset in learner.resets:
+            self._since[reset.action] = max(self._since[reset.action], reset.since_ms)
+            self._sums.rows[reset.action] += 1
 
     def add(self, frame: pl.DataFrame, offsets: NDArray[np.int64]) -> None:
         """Take the next reward records, which stand at `offsets`."""
@@ -111,18 +126,20 @@ class Offline:
         features, weights, sums = self._map(rows.contexts), self._weights(rows.times), self._sums
         for action in np.unique(rows.actions).tolist():
             of_action = rows.actions == action
+            sums.rows[action] += int(of_action.sum())
+            of_action &= rows.times >= self._since[action]
             fresh = of_action & (rows.fresh == 1)
             sums.curvature[action] += (features[fresh] * weights[fresh, None]).T @ features[fresh]
             sums.moment[action] += (weights * rows.rewards)[of_action] @ features[of_action]
             sums.count[action] += weights[fresh].sum()
-            sums.rows[action] += int(of_action.sum())
 
     def difference(self) -> str | None:
         """What of the published learner is not as the rewards have it, in words."""
-        if self._learner.learnt != self._learnt:
-            return f"{self._learner.learnt} rewards are learnt, the log has {self._learnt}"
+        learnt = self.learner.learnt - len(self.learner.resets)
+        if learnt != self._learnt:
+            return f"{learnt} rewards are learnt, the log has {self._learnt}"
         if self._published is None:
-            pending = float(self._learner.open_rows.rewards.sum())
+            pending = float(self.learner.open_rows.rewards.sum())
             return None if _close(pending, self._rewards) else f"pending rewards sum to {pending}"
         factor = self._published.factor(self._reference)
         for name in ("curvature", "moment", "count", "rows"):
@@ -132,7 +149,7 @@ class Offline:
         return None
 
     def _weights(self, times: NDArray[np.int64]) -> NDArray[np.float64]:
-        half_life = self._learner.folded.half_life_ms
+        half_life = self.learner.folded.half_life_ms
         if not half_life:
             return np.ones(len(times))
         weights: NDArray[np.float64] = np.exp2(times / half_life - self._reference / 64)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappush, heapreplace
-from itertools import count
+from itertools import chain, count, product
+from math import prod
 from zlib import crc32
 
 import numpy as np
@@ -18,6 +19,7 @@ from shared.cli.topic_log import Log
 from shared.core.features.scaling import Scaling
 from shared.core.policies.learner import Learner
 from shared.core.policies.model import Model
+from shared.core.policies.resets import Reset
 from shared.core.policies.rows import Rows
 from shared.core.policies.solving import solve
 from shared.wire.columns import decode_columns
@@ -30,8 +32,11 @@ WORK = 5e10
 for fewer versions."""
 FEWEST = 5
 """Versions that are solved whatever it takes."""
+CHOICES = 256
+"""Of resets that partitions may have known at one version; with more, its decisions are not looked at."""
 
 Offsets = tuple[int, ...]
+Choice = tuple[int, ...]
 Check = Callable[[Sequence[Answer]], str | None]
 """What is wrong with a decision, given all that the policy may have answered."""
 
@@ -44,6 +49,8 @@ class Sampled:
     offsets: Offsets
     asked: Asked
     check: Check
+    resets: int | None = None
+    """Resets of arms that were known then, in all partitions together; None if that is not logged."""
 
 
 @dataclass
@@ -51,6 +58,8 @@ class Sample:
     """The decisions of one application that are looked at."""
 
     application: Application
+    resets: Sequence[Sequence[Reset]] = ()
+    """Those that the learner of each partition has done."""
     most: int = SAMPLE
     _heap: list[tuple[int, int, Sampled]] = field(default_factory=list)
     _order: Iterator[int] = field(default_factory=count)
@@ -76,7 +85,8 @@ class Sample:
         rows = _rows(log, self.application, chosen)
         if not chosen or rows is None:
             return
-        versions = _Versions(self.application, rows)
+        resets = [*self.resets, *[()] * len(rows)][: len(rows)]
+        versions = _Versions(self.application, rows, resets)
         for offsets in sorted(chosen, key=lambda each: (sum(each), each)):
             for sampled in groups[offsets]:
                 if problem := self._problem(versions, sampled):
@@ -87,8 +97,11 @@ class Sample:
         return max(FEWEST, int(WORK / (like.actions * like.size**3)))
 
     def _problem(self, versions: _Versions, sampled: Sampled) -> str | None:
-        problem: str | None = None
-        for model in versions.models(sampled.offsets):
+        chosen = versions.choices(sampled.offsets, sampled.resets)
+        if chosen is None:
+            return None
+        problem: str | None = "its policy_version counts resets that its policy_offsets do not allow"
+        for model in chain.from_iterable(map(versions.models, chosen)):
             problem = sampled.check(list(online_answers(model, self.application, sampled.asked)))
             if problem is None:
                 return None
@@ -98,16 +111,23 @@ class Sample:
 class _Versions:
     """The online policy at ever later offsets."""
 
-    def __init__(self, application: Application, rows: Sequence[tuple[np.ndarray, Rows]]) -> None:
-        self._application, self._rows = application, rows
+    def __init__(
+        self,
+        application: Application,
+        rows: Sequence[tuple[np.ndarray, Rows]],
+        resets: Sequence[Sequence[Reset]],
+    ) -> None:
+        self._application, self._rows, self._resets = application, rows, resets
         self._learners: list[Learner] = []
         self._at: Offsets = ()
         self._model: Model | None = None
         self._begin()
 
-    def models(self, offsets: Offsets) -> Iterable[Model]:
-        """The model at these offsets. In the moment in which the scaling is settled it may be the one before
-        that or after it."""
+    def choices(self, offsets: Offsets, resets: int | None) -> list[Choice] | None:
+        """What may have been known at these offsets: of each partition, so many more of its newest resets.
+
+        `resets`: how many were known in all; None for whatever number. None if there is too much to be tried.
+        """
         offsets = offsets + (0,) * (len(self._rows) - len(offsets))
         if any(now < then for now, then in zip(offsets, self._at, strict=True)):
             self._begin()
@@ -116,12 +136,36 @@ class _Versions:
                 self._learn(partition, offset)
             self._at = offsets
             self._model = solve(self._learners, self._model)
-        yield self._model
-        if self._learners[0].scaling is None and (scaling := self._coming()) is not None:
-            learners = [self._copy(each) for each in self._learners]
+        known = sum(len(learner.resets) for learner in self._learners)
+        most = [range(len(each) + 1) for each in self._newest()]
+        if prod(map(len, most)) > CHOICES:
+            return None
+        return [each for each in product(*most) if resets is None or sum(each) == resets - known]
+
+    def models(self, more: Choice) -> Iterator[Model]:
+        """The model there. In the moment in which the scaling is settled it may be the one before that or
+        after it."""
+        learners, model = self._learners, self._model
+        if any(more) or model is None:
+            learners = [self._copy(each) for each in learners]
+            for learner, resets, number in zip(learners, self._newest(), more, strict=True):
+                for reset in resets[:number]:
+                    learner.repeat(reset)
+            model = solve(learners)
+        yield model
+        if learners[0].scaling is None and (scaling := self._coming()) is not None:
+            learners = [self._copy(each) for each in learners]
             for each in learners:
                 each.set_scaling(scaling)
             yield solve(learners)
+
+    def _newest(self) -> list[Sequence[Reset]]:
+        """Of each partition the resets that may be known now, and that later rewards were learnt after."""
+        found: list[Sequence[Reset]] = []
+        for learner, resets in zip(self._learners, self._resets, strict=True):
+            done = len(learner.resets)
+            found.append([each for each in resets[done:] if each.row <= learner.learnt - done])
+        return found
 
     def _begin(self) -> None:
         self._learners = [new_learner(self._application) for _ in self._rows]
@@ -129,8 +173,12 @@ class _Versions:
 
     def _learn(self, partition: int, offset: int) -> None:
         places, rows = self._rows[partition]
-        part = rows[slice(*np.searchsorted(places, [self._at[partition], offset]))]
-        learner = self._learners[partition]
+        start, end = np.searchsorted(places, [self._at[partition], offset])
+        part, learner = rows[start:end], self._learners[partition]
+        # A reset may come before what it forgets, to the same bytes; what is learnt after it has to wait.
+        for reset in self._resets[partition][len(learner.resets) :]:
+            if reset.row < end:
+                learner.repeat(reset)
         learner.learn(part.contexts, part.actions, part.rewards, part.fresh, part.times)
         # As in the loop: partition 0's first rewards give all partitions their scaling.
         if partition == 0 and (scaling := learner.propose_scaling()) is not None:

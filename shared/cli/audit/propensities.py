@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from shared.cli.audit.rows import Row, numbers_of, placement, wrong_answer, wron
 from shared.cli.audit.trained import Trained
 from shared.cli.topic_log import Log
 from shared.core.draw import draw, uniform
+from shared.core.policies.resets import Reset
 from shared.core.rollout.verify import (
     Arrangement,
     arrangement_of,
@@ -39,6 +41,8 @@ LARGEST = 1 << 30
 """Bytes of an artefact that is fetched to be asked again: the most that decision APIs fetch by default."""
 Tell = Callable[[str, str], None]
 """(decision id, what is wrong with it)."""
+Resets = Mapping[str, Sequence[Sequence[Reset]]]
+"""Of each application, those that the learner of each partition has done."""
 
 
 class Propensities:
@@ -51,10 +55,13 @@ class Propensities:
         trained: Trained,
         key: bytes | None,
         tell: Tell,
+        resets: Resets = MappingProxyType({}),
     ) -> None:
         self._applications, self._history, self._trained = applications, history, trained
         self._key, self._tell = key, tell
-        self._samples = {name: Sample(application) for name, application in applications.items()}
+        self._samples = {
+            name: Sample(application, resets.get(name, ())) for name, application in applications.items()
+        }
 
     def see(self, frame: pl.DataFrame) -> None:
         """Check the next decisions."""
@@ -80,7 +87,8 @@ class Propensities:
 
     def _check(self, application: Application, row: Row, place: int, answers: _Batch) -> None:
         names = list(row.actions) or application.actions
-        problem = self._logged(row, names)
+        resets = sum(map(len, self._samples[application.name].resets))
+        problem = self._logged(row, names, resets)
         if problem or not self._own(row.policy):
             self._told(row, problem)
             return
@@ -125,7 +133,9 @@ class Propensities:
             return None
         sample = self._samples[application.name]
         if sample.offer(row.decision_id):
-            sample.add(Sampled(row.decision_id, tuple(row.policy_offsets), asked, check))
+            # The version is of the policy that decided, which of the two arms may be the other one.
+            resets = row.policy_version - sum(row.policy_offsets) if row.policy == online else None
+            sample.add(Sampled(row.decision_id, tuple(row.policy_offsets), asked, check, resets))
         return None
 
     def _arranged(self, application: Application, row: Row) -> tuple[Arrangement | None, str | None]:
@@ -141,7 +151,7 @@ class Propensities:
             return None, f"no deployment gave {row.policy} the arm {row.arm} with the share {row.share}"
         return found, None if self._key is None else wrong_arm(placed, found, self._key)
 
-    def _logged(self, row: Row, names: Sequence[str]) -> str | None:
+    def _logged(self, row: Row, names: Sequence[str], resets: int = 0) -> str | None:
         own = self._own(row.policy)
         problem = wrong_distribution(row, names, own=own)
         if own and not problem:
@@ -149,7 +159,8 @@ class Propensities:
             if drawn != row.action:
                 return f"drew {drawn!r} anew, logged is {row.action!r}"
             learnt = sum(row.policy_offsets)
-            if row.policy not in self._history.artefacts and row.policy_version != learnt:
+            within = learnt <= row.policy_version <= learnt + resets
+            if row.policy not in self._history.artefacts and not within:
                 return f"policy_version is {row.policy_version}, its policy_offsets sum to {learnt}"
         return problem
 
@@ -163,13 +174,13 @@ class Propensities:
 
 @contextmanager
 def propensities(
-    log: Log, applications: Mapping[str, Application], key: bytes | None, tell: Tell
+    log: Log, applications: Mapping[str, Application], key: bytes | None, tell: Tell, resets: Resets
 ) -> Iterator[Propensities]:
     """Checks against what the log says of rollouts; copies of artefacts last as long as the context."""
     history = read_history(log)
     with tempfile.TemporaryDirectory(prefix="streamwheel-artefacts-") as folder:
         trained = Trained(history.artefacts, ArtefactCache(Path(folder), LARGEST))
-        yield Propensities(applications, history, trained, key, tell)
+        yield Propensities(applications, history, trained, key, tell, resets)
 
 
 class _Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ from shared.cli.audit.oracle import expect
 from shared.cli.audit.table import Reward, Table, difference, oracle_table
 from shared.cli.topic_log import Log, open_log
 from shared.core.policies.learner import Learner
+from shared.core.policies.resets import Reset
 from shared.wire.columns import Columns, decode_columns
+from shared.wire.policy_replicas import Replica
 from shared.wire.schemas import schema
 
 MOST_DIFFERENCES = 10
@@ -40,7 +43,7 @@ class Replay:
     reward_table: str = ""
     """Of the table that the oracle computes from decisions and interactions."""
     model: str = ""
-    """Of what learners of all partitions make of the rewards, read from offset 0."""
+    """Of what learners make of the rewards, read from offset 0, with the resets that were published."""
     served_model: str | None = None
     """Of what is published, None while it has not learnt all rewards."""
     differences: list[str] = field(default_factory=list)
@@ -71,19 +74,26 @@ def replay_log(log: Log, application: Application, now: int) -> Replay:
     found = Replay(application.name, policy_name(application))
     digest = hashlib.sha256()
     learners = []
+    published = _published(log, application)
     for partition in log.partitions("decisions"):
-        stored, learner = _read_rewards(log, partition, application, found)
+        known = published.partitions.get(partition)
+        resets = known.learner.resets if known else ()
+        stored, learner = _read_rewards(log, partition, application, found, resets)
         learners.append(learner)
         _compare(log, partition, application, now, stored, digest, found)
     found.reward_table = digest.hexdigest()
     _share_scaling(learners)
     found.model = _digest(learners)
-    found.served_model = _served(log, application)
+    found.served_model = _served(log, published)
     return found
 
 
-def _read_rewards(log: Log, partition: int, application: Application, found: Replay) -> tuple[Table, Learner]:
+def _read_rewards(
+    log: Log, partition: int, application: Application, found: Replay, resets: Iterable[Reset]
+) -> tuple[Table, Learner]:
     table, learner = Table({}, Findings()), new_learner(application)
+    for reset in resets:  # they are told apart by the time of decisions, so all may come first
+        learner.repeat(reset)
     for records in log.read("rewards", partition):
         every = decode_columns(schema("rewards"), records.values)
         own = (every.frame["decision"].struct.field("application") == application.name).to_numpy()
@@ -135,10 +145,12 @@ def _share_scaling(learners: list[Learner]) -> None:
             learner.set_scaling(scaling)
 
 
-def _served(log: Log, application: Application) -> str | None:
-    replica = read_replicas(log, {application.name: application}).policies[
-        application.name, policy_name(application)
-    ]
+def _published(log: Log, application: Application) -> Replica:
+    replicas = read_replicas(log, {application.name: application})
+    return replicas.policies[application.name, policy_name(application)]
+
+
+def _served(log: Log, replica: Replica) -> str | None:
     partitions = log.partitions("rewards")
     for number in partitions:
         known = replica.partitions.get(number)

@@ -8,6 +8,7 @@ from shared.core.features.maps import FeatureMap, feature_count, feature_map
 from shared.core.features.scaling import Scaling
 from shared.core.packing import pack, unpack
 from shared.core.policies.configuration import PolicyConfiguration
+from shared.core.policies.resets import Reset, latest_request
 from shared.core.policies.rows import COLUMNS, Rows
 from shared.core.policies.statistics import Statistics, merged
 
@@ -47,6 +48,9 @@ class Learner:
             configuration.half_life_ms,
         )
         self.learnt = 0
+        """Rows learnt, and resets: every change of what is known counts."""
+        self.resets: tuple[Reset, ...] = ()
+        """All that were done, in order."""
         self._open: list[Rows] = []
         self._undrained: list[Rows] | None = [] if track_deltas else None
         self._map = self._feature_map()
@@ -84,6 +88,34 @@ class Learner:
         `actions` is all zeros. Raises ValueError for a wrong width or an index out of range.
         """
         self._learn(Rows.of(contexts, actions, rewards, fresh, times))
+
+    def reset(self, action: int, asked_ms: int) -> bool:
+        """Forget what an action's decisions taught; False if this or a later request has been followed.
+
+        Decisions made before `asked_ms` (ms since 1970), or no later than any that is known here, count no
+        more, whatever is still to come of their rewards. The scaling, which is of contexts alone, stays.
+        Raises ValueError for an action without statistics of its own.
+        """
+        if self.action_width or not 0 <= action < self.actions:
+            raise ValueError(f"there is no action {action} with statistics of its own")
+        if asked_ms <= latest_request(self.resets, action):
+            return False
+        latest = max(self.folded.latest_ms, int(self.open_rows.times.max(initial=0)))
+        row = self.learnt - len(self.resets)
+        self.repeat(Reset(action, asked_ms, max(asked_ms, latest + 1), row))
+        return True
+
+    def repeat(self, reset: Reset) -> None:
+        """Do what another learner of the same rows has done after `reset.row` of them, or earlier.
+
+        However early it is repeated, equal rows then give equal bytes. Deltas cannot tell of a reset: what
+        was tracked for the next one is let go of, and a snapshot has to come first.
+        """
+        self.resets += (reset,)
+        self.learnt += 1
+        self.folded.reset(reset.action, reset.since_ms)
+        if self._undrained:
+            self._undrained = []
 
     def propose_scaling(self) -> Scaling | None:
         """Return the scaling fitted to the first fresh rows, once there are enough and none is set."""
@@ -142,6 +174,8 @@ class Learner:
             "learnt": self.learnt,
             "statistics": self.folded.header(),
         }
+        if self.resets:
+            header["resets"] = [each.to_json() for each in self.resets]
         return pack(header, {**self.folded.arrays(), **_prefixed(self.open_rows)})
 
     @classmethod
@@ -161,6 +195,7 @@ class Learner:
         learner.folded = Statistics.restore(header["statistics"], arrays)
         learner._open = [Rows.of(*(arrays[f"open_{name}"] for name in COLUMNS))]
         learner.learnt = header["learnt"]
+        learner.resets = tuple(Reset.from_json(each) for each in header.get("resets", ()))
         return learner
 
     def _learn(self, rows: Rows) -> None:
@@ -192,8 +227,9 @@ class Learner:
 
 
 def fold(mapped: FeatureMap, rows: Rows, like: Statistics) -> Statistics:
-    """Return the statistics of these rows alone, of the shape of `like`."""
+    """Return the statistics of these rows alone, of the shape of `like` and after its resets."""
     statistics = Statistics(like.actions, like.size, like.half_life_ms)
+    statistics.since_ms = like.since_ms
     _add(statistics, mapped, rows)
     return statistics
 

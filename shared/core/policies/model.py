@@ -19,7 +19,7 @@ class Signature:
     """What the coefficients were solved from: an action with equal parts need not be solved again."""
 
     rows: np.ndarray
-    """(actions,) int64: reward records learnt, corrections included."""
+    """(actions,) int64: reward records learnt, corrections included, and resets."""
     moment: Floats
     """(actions, size): sums of w r x."""
     reference: int
@@ -55,7 +55,7 @@ class Model:
 
     @property
     def learnt(self) -> int:
-        """Reward records learnt, corrections included."""
+        """Reward records learnt, corrections included, and resets: every change of what is known counts."""
         return int(self.signature.rows.sum())
 
     def probabilities(self, contexts: np.ndarray, eligible: np.ndarray | None = None) -> Floats:

@@ -80,8 +80,8 @@ def _parts(learners: Sequence[Learner], mapped: FeatureMap | None) -> list[Stati
     folded = [learner.folded for learner in learners]
     if mapped is None:
         return folded
-    opened = [learner.open_rows for learner in learners]
-    return folded + [fold(mapped, rows, folded[0]) for rows in opened if len(rows)]
+    opened = [learner for learner in learners if len(learner.open_rows)]
+    return folded + [fold(mapped, learner.open_rows, learner.folded) for learner in opened]
 
 
 def _discounts(parts: Sequence[Statistics]) -> tuple[int, list[float]]:

@@ -29,6 +29,8 @@ class Statistics:
         self.count = np.zeros(actions)
         self.rows = np.zeros(actions, np.int64)
         self.latest_ms = 0
+        self.since_ms: np.ndarray | None = None
+        """(actions,): decisions made before this time do not count; None where no action was reset."""
         self._epoch = 0
 
     @property
@@ -51,7 +53,8 @@ class Statistics:
     ) -> None:
         """Learn n examples: features (n, size) float64, the other columns as in `Rows`.
 
-        A fresh row adds x x', r x and one to the count; a correction adds only its difference of reward.
+        A fresh row adds x x', r x and one to the count; a correction adds only its difference of reward. A
+        row of a decision from before its action was reset is counted among the rows alone.
         """
         if not len(actions):
             return
@@ -63,6 +66,10 @@ class Statistics:
         new = fresh != 0
         self.rows += np.bincount(actions, minlength=self.actions)
         weights = new if roots is None else new * roots**2
+        if self.since_ms is not None:
+            # Zeros instead of fewer rows: sums are the same to the bit whenever the reset came to be known.
+            counts = times >= self.since_ms[actions]
+            features, rewards, weights = features * counts[:, None], rewards * counts, weights * counts
         self.count += np.bincount(actions, weights, minlength=self.actions)
         order = np.argsort(actions, kind="stable")
         present, starts = np.unique(actions[order], return_index=True)
@@ -85,6 +92,18 @@ class Statistics:
             # The product of a matrix with its own transpose is one symmetric update (BLAS syrk).
             self.curvature[action] += x.T @ x
 
+    def reset(self, action: int, since_ms: int) -> None:
+        """Forget an action's sums, and count none of its decisions made before `since_ms`.
+
+        It counts as a row, so that statistics with and without it are told apart.
+        """
+        since = np.zeros(self.actions, np.int64) if self.since_ms is None else self.since_ms.copy()
+        since[action] = max(int(since[action]), since_ms)
+        self.since_ms = since
+        for sums in (self.curvature, self.moment, self.count):
+            sums[action] = 0.0
+        self.rows[action] += 1
+
     def merge(self, other: "Statistics") -> None:
         """Add another partition's statistics, both discounted to the later epoch."""
         if (self.actions, self.size, self.half_life_ms) != (other.actions, other.size, other.half_life_ms):
@@ -103,12 +122,13 @@ class Statistics:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the header, the curvature as packed upper triangles (actions, s(s+1)/2)."""
         upper = np.triu_indices(self.size)
-        return {
+        found = {
             "curvature": self.curvature[:, upper[0], upper[1]],
             "moment": self.moment,
             "count": self.count,
             "rows": self.rows,
         }
+        return found if self.since_ms is None else found | {"since_ms": self.since_ms}
 
     def header(self) -> dict[str, Any]:
         """Return what `restore` needs beside the arrays."""
@@ -125,6 +145,8 @@ class Statistics:
         statistics.moment[:] = arrays["moment"]
         statistics.count[:] = arrays["count"]
         statistics.rows[:] = arrays["rows"]
+        if "since_ms" in arrays:
+            statistics.since_ms = np.array(arrays["since_ms"], np.int64)
         statistics.latest_ms, statistics._epoch = int(header["latest_ms"]), int(header["epoch"])
         return statistics
 

@@ -14,16 +14,20 @@ WIDENED = 2.0
 
 
 def smoothing_reasons(narrow: Logged, wide: Logged, limits: Limits) -> Iterator[Reason]:
-    """Yield the bias of the doubly robust estimate that its change under a `WIDENED` kernel speaks of.
+    """Yield the bias of the doubly robust estimate that its change under a `WIDENED` kernel speaks of."""
+    one, other = (_terms(each, narrow.cluster) for each in (narrow, wide))
+    yield from blurred(one["rows"], one["value"], other["value"], limits)
+
+
+def blurred(rows: Floats, narrow: Floats, wide: Floats, limits: Limits) -> Iterator[Reason]:
+    """Yield the same from units' numbers of decisions, and their sums under both kernels, (m,) each.
 
     To leading order the bias is proportional to the bandwidth's square, so the change is `WIDENED`^2 - 1 = 3
     times as large. The change's own variance is taken off its square, as `tuning` does. Bias counts in
     standard errors: an interval of level 95 % that is off by .75 of them covers in 88 %.
     """
-    one, other = (_terms(each, narrow.cluster) for each in (narrow, wide))
-    rows = one["rows"]
-    value, wider = (float(each["value"].sum() / rows.sum()) for each in (one, other))
-    error, chance = (_variance(each["value"], rows) for each in (one, _apart(one, other)))
+    value, wider = (float(each.sum() / rows.sum()) for each in (narrow, wide))
+    error, chance = _variance(narrow, rows), _variance(wide - narrow, rows)
     bias = max(0.0, (wider - value) ** 2 - chance) ** 0.5 / (WIDENED**2 - 1)
     if not error > 0:
         return
@@ -42,10 +46,6 @@ def _terms(log: Logged, cluster: np.ndarray | None) -> dict[str, Floats]:
     units = Units(columns)
     units.add(columns, cluster)
     return units.columns()
-
-
-def _apart(one: dict[str, Floats], other: dict[str, Floats]) -> dict[str, Floats]:
-    return {"rows": one["rows"], "value": np.asarray(other["value"] - one["value"])}
 
 
 def _variance(values: Floats, rows: Floats) -> float:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.core.arrays import Floats
+from shared.core.arrays import Bools, Floats
 from shared.core.estimators.continuous.action_model import Predicted, predict
 from shared.core.estimators.continuous.behaviour import Behaviour, Form, chosen_form
 from shared.core.estimators.continuous.coordinates import Coordinates
@@ -90,6 +90,17 @@ def default_bandwidth(count: int, dimensions: int) -> float:
     return float((4 / (dimensions + 2)) ** 0.25 * count ** (-1 / (dimensions + 2)))
 
 
+def log_weights(taken: Floats, wanted: Floats, outside: Bools, log_density: Floats, width: float) -> Floats:
+    """Return the logarithms of weights, (n,): a normal kernel of standard deviation `width` around vectors
+    wanted (n, d), at vectors taken (n, d), over the density that these were logged with.
+
+    All are in coordinates of variance one; what lies `outside` those has no weight.
+    """
+    apart = ((taken - wanted) ** 2).sum(axis=1) / width**2
+    kernel = -0.5 * apart - taken.shape[1] * (np.log(width) + 0.5 * np.log(2 * np.pi))
+    return np.minimum(np.where(outside, -np.inf, kernel) - log_density, FARTHEST)
+
+
 class Weighing:
     """A log of vectors in coordinates, with the densities under which they were logged.
 
@@ -121,11 +132,7 @@ class Weighing:
     def weighed(self, widened: float = 1.0) -> Logged:
         """The log with weights and a reward model's predictions, under a kernel `widened` by a factor."""
         log, width = self._log, self.bandwidth * widened
-        apart = ((self.taken - self.wanted) ** 2).sum(axis=1) / width**2
-        size = self.coordinates.size
-        kernel = -0.5 * apart - size * (np.log(width) + 0.5 * np.log(2 * np.pi))
-        kernel = np.where(self._outside, -np.inf, kernel)
-        ratio = np.minimum(kernel - self.log_density, FARTHEST)
+        ratio = log_weights(self.taken, self.wanted, self._outside, self.log_density, width)
         # Only the ratio of both densities counts: the larger one is called 1, so that both are shares.
         propensity, target = np.exp(-np.maximum(ratio, 0.0)), np.exp(np.minimum(ratio, 0.0))
         return Logged(
