@@ -29,7 +29,6 @@ def up(state: State = DEFAULT_STATE, port_base: PortBase = 8000, applications: A
 
     Once all are ready, their addresses are printed: a table on stderr, one JSON object on stdout.
     """
-    from shared.applications.registry import load
     from shared.cli.addresses import LAST_BASE, Addresses
     from shared.cli.plan import check_ports, plan
     from shared.cli.state import StateFolder
@@ -38,7 +37,10 @@ def up(state: State = DEFAULT_STATE, port_base: PortBase = 8000, applications: A
 
     if port_base > LAST_BASE:
         raise typer.BadParameter(f"the highest is {LAST_BASE}", param_hint="--port-base")
-    load([applications] if applications else [])  # a wrong file is better named here than in four logs
+    if applications:
+        from shared.applications.registry import load
+
+        load([applications])  # a wrong file is better named here than in four logs
     addresses = Addresses(port_base, os.environ.get("STREAMWHEEL_BROKER") or None)
     folder = StateFolder(state)
 

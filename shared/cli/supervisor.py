@@ -87,8 +87,9 @@ class Supervisor:
             child.start()
         self._describe()
         deadline = self._clock() + SERVICE_READY_S
-        for child in services:
-            self._await(child, deadline)
+        with httpx.Client(timeout=ASK_S) as http:  # one: making it takes longer than asking
+            for child in services:
+                self._await(child, deadline, http)
 
     def _start_broker(self, embedded: list[Child]) -> None:
         for child in embedded:
@@ -115,9 +116,9 @@ class Supervisor:
     def _kafka_log(self, child: Child) -> str:
         return tail(self._folder.data(BROKER) / "node-1" / "kafka.log") if child.spec.name == BROKER else ""
 
-    def _await(self, child: Child, deadline: float) -> None:
+    def _await(self, child: Child, deadline: float, http: httpx.Client) -> None:
         assert child.spec.url is not None
-        while problem := not_ready(child.spec.url):
+        while problem := not_ready(child.spec.url, http):
             self._check(self.children)
             if self._clock() > deadline:
                 raise StartFailed(
@@ -153,10 +154,10 @@ class Supervisor:
         )
 
 
-def not_ready(url: str, timeout_s: float = ASK_S) -> str | None:
+def not_ready(url: str, http: httpx.Client) -> str | None:
     """What `url`/readyz says is missing, None when ready."""
     try:
-        answer = httpx.get(f"{url}/readyz", timeout=timeout_s)
+        answer = http.get(f"{url}/readyz")
         if answer.status_code == httpx.codes.OK:
             return None
         return "; ".join(answer.json()["problems"])

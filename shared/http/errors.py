@@ -1,14 +1,17 @@
 """One shape for every error over HTTP: {"errors": [{"field", "message", "index"?}]}."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,13 @@ async def _http_error(_: Request, error: Exception) -> JSONResponse:
     return refusal(error.status_code, [Problem("", str(error.detail))], error.headers)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    return refusal(422, [Problem(path(found["loc"][1:]), found["msg"]) for found in error.errors()])
-
-
 def install(app: FastAPI) -> None:
     """Give FastAPI's own errors (404, 405, 413, 422 …) the common shape."""
+    from fastapi.exceptions import RequestValidationError  # workers without an API start without FastAPI
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return refusal(422, [Problem(path(found["loc"][1:]), found["msg"]) for found in error.errors()])
+
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RequestValidationError, invalid)

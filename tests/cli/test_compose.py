@@ -167,7 +167,8 @@ def test_every_service_starts_with_the_command_and_environment_that_the_file_nam
     for name, process in started.items():
         (python, *_), environment = local[name]
         url = f"http://127.0.0.1:{environment['STREAMWHEEL_PORT']}"
-        wait_for(lambda: process.poll() is not None or not_ready(url) is None, 90)  # noqa: B023
+        with httpx.Client() as http:
+            wait_for(lambda: process.poll() is not None or not_ready(url, http) is None, 90)  # noqa: B023
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert httpx.get(f"{url}/metrics").status_code == 401
         assert httpx.get(f"{url}/metrics", headers={"X-API-Key": KEY}).status_code == 200

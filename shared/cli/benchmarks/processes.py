@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 from shared.cli.children import die_with, tail
-from shared.cli.supervisor import not_ready
+from shared.cli.supervisor import ASK_S, not_ready
 
 ROOT = Path(__file__).resolve().parents[3]
 PEERS = Path(__file__).with_name("peers")
@@ -40,11 +42,12 @@ class Measured:
     def await_ready(self, url: str) -> None:
         """Return when `url`/readyz says so. Raises ProcessFailed."""
         deadline = time.monotonic() + READY_S
-        while problem := not_ready(url):
-            self.alive()
-            if time.monotonic() > deadline:
-                raise ProcessFailed(f"not ready within {READY_S:.0f} s: {problem}")
-            time.sleep(LOOK_S)
+        with httpx.Client(timeout=ASK_S) as http:
+            while problem := not_ready(url, http):
+                self.alive()
+                if time.monotonic() > deadline:
+                    raise ProcessFailed(f"not ready within {READY_S:.0f} s: {problem}")
+                time.sleep(LOOK_S)
 
 
 @contextmanager

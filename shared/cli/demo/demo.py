@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import httpx
 import numpy as np
+import uvloop
 import yaml
 
 from shared.applications.contract import Application
@@ -26,6 +27,7 @@ from shared.broker.settings import BrokerSettings
 from shared.cli.addresses import Addresses
 from shared.cli.audit.audit import Audit, audit
 from shared.cli.audit.journal import Journal
+from shared.cli.demo.client import client
 from shared.cli.demo.display import display
 from shared.cli.demo.examples import Example
 from shared.cli.demo.following import Freshness, Rewards
@@ -48,7 +50,6 @@ LOOK_S = 0.25
 SHOW_S = 1.0
 RECENT = 500
 """Rewards behind the live figures."""
-REQUEST_S = 20.0
 
 
 class NotAtRest(RuntimeError):
@@ -69,7 +70,7 @@ def demo(
     examples = load(Random(SEED))[:most]  # noqa: S311  a shuffle
     with loop(state) as (addresses, settings):
         run = Run(application, addresses, settings)
-        asyncio.run(run.play(examples))
+        uvloop.run(run.play(examples))
         found = _audited(application, settings, run)
     return _summary(application, Baselines(1 / len(application.actions)), run, began, found, None)
 
@@ -91,7 +92,7 @@ def demo_product(
     began, wanted = time.monotonic(), product.wanted(model)
     with loop(state) as (addresses, settings):
         run = Run(application, addresses, settings)
-        asyncio.run(run.visit(simulator, most or product.decisions))
+        uvloop.run(run.visit(simulator, most or product.decisions))
         found = _audited(application, settings, run)
         say(f"asking the trainer for a candidate: {wanted.algorithm}")
         candidate = train(settings, application.name, wanted)
@@ -181,16 +182,16 @@ class Run:
 
     async def play(self, examples: Iterable[Example]) -> None:
         """Play, show, and return once everything is joined and learnt."""
-        async with httpx.AsyncClient(timeout=REQUEST_S) as client:
-            player = self.player(client)
-            await self.follow(client, player, player.play(examples, self._rate), 0)
+        async with client() as http:
+            player = self.player(http)
+            await self.follow(http, player, player.play(examples, self._rate), 0)
 
     async def visit(self, simulator: Simulator, decisions: int) -> None:
         """The same with a simulator's subjects, each of whose interactions must have counted."""
-        async with httpx.AsyncClient(timeout=REQUEST_S) as client:
+        async with client() as http:
             random = np.random.default_rng(SEED)
-            visits = Visits(simulator, client, *self._urls, random, self._acknowledged)
-            await self.follow(client, visits, visits.play(decisions, self._rate), 1)
+            visits = Visits(simulator, http, *self._urls, random, self._acknowledged)
+            await self.follow(http, visits, visits.play(decisions, self._rate), 1)
 
     def _acknowledged(self, decision_id: str) -> None:
         self.freshness.acknowledged[decision_id] = time.monotonic()
@@ -199,13 +200,13 @@ class Run:
     def _urls(self) -> tuple[str, str]:
         return self._addresses.url("decisions"), self._addresses.url("collector")
 
-    def player(self, client: httpx.AsyncClient, judge: Judge = right) -> Player:
+    def player(self, http: httpx.AsyncClient, judge: Judge = right) -> Player:
         """Who plays examples against this loop."""
         random = Random(SEED + 1)  # noqa: S311  delays
-        return Player(self._name, client, *self._urls, random, self._acknowledged, judge)
+        return Player(self._name, http, *self._urls, random, self._acknowledged, judge)
 
     async def follow(
-        self, client: httpx.AsyncClient, player: Playing, playing: Coroutine[Any, Any, None], counted: float
+        self, http: httpx.AsyncClient, player: Playing, playing: Coroutine[Any, Any, None], counted: float
     ) -> None:
         """Run `playing`, and wait for its rewards; the share `counted` of what was told must be in them."""
         self.journal = player.journal
@@ -213,7 +214,7 @@ class Run:
         tasks = [
             asyncio.create_task(self._rest(player, playing, counted)),
             asyncio.create_task(self.rewards.follow()),
-            asyncio.create_task(self.freshness.follow(client, policies)),
+            asyncio.create_task(self.freshness.follow(http, policies)),
             asyncio.create_task(self._show(player)),
         ]
         try:

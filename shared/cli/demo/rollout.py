@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-import httpx
+import uvloop
 
 from shared.applications.contract import Application
 from shared.applications.generic.application import GenericApplication
@@ -27,7 +27,8 @@ from shared.broker.settings import BrokerSettings
 from shared.cli.addresses import Addresses
 from shared.cli.audit.audit import audit
 from shared.cli.audit.rollouts import check_rollouts
-from shared.cli.demo.demo import REQUEST_S, SEED, Run, loop
+from shared.cli.demo.client import client
+from shared.cli.demo.demo import SEED, Run, loop
 from shared.cli.demo.examples import Example, optdigits
 from shared.cli.demo.products import Wanted
 from shared.cli.demo.summary import Baselines, Summary, summarise
@@ -161,7 +162,7 @@ def demo_rollout(logged: int | None = None, state: Path | None = None) -> Summar
     key = os.environ.get(ASSIGNMENT_KEY) or secrets.token_hex()
     with loop(state, SETTINGS, {ASSIGNMENT_KEY: key}) as (addresses, settings):
         run, watch = Run(application, addresses, settings), Watch(settings)
-        way = asyncio.run(_way(run, watch, addresses, examples, logged or LOGGED))
+        way = uvloop.run(_way(run, watch, addresses, examples, logged or LOGGED))
         say("reading all topics again")
         found = audit(settings, {NAME: application}, run.journal, key=key.encode())
         rollouts = check_rollouts(settings, NAME, [each["share"] for each in SETTINGS["rollout"]["stages"]])
@@ -185,8 +186,8 @@ async def _way(
     """Play the whole way; what came of it."""
     product = Product()
     told: dict[str, Any] = {}
-    async with httpx.AsyncClient(timeout=REQUEST_S) as client:
-        player = run.player(client, product.judge)
+    async with client() as http:
+        player = run.player(http, product.judge)
         watching = asyncio.create_task(asyncio.to_thread(watch.run))
 
         async def playing() -> None:
@@ -211,7 +212,7 @@ async def _way(
                 await traffic
 
         try:
-            await run.follow(client, player, playing(), 0)
+            await run.follow(http, player, playing(), 0)
         finally:
             watch.stop()
             await watching
