@@ -1,7 +1,7 @@
 """What a step of the join adds to the metrics."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.reward_calculator.handlers import Dead, Handlers, Moved, Records
 from shared.core.join import Emission, Output
@@ -11,21 +11,28 @@ from shared.telemetry.metrics import Metrics
 def count(
     metrics: Metrics,
     handlers: Handlers,
-    inputs: Sequence[Records | None],
-    output: Output,
+    inputs: Mapping[str, Sequence[Records]],
+    outputs: Iterable[Output],
     dead: Sequence[Dead],
     moved: Sequence[Moved],
     seconds: float,
 ) -> None:
-    """Count one step that took `seconds`."""
-    for batch in filter(None, inputs):
-        metrics.records_in.labels(batch.topic).inc(len(batch.values))
-        metrics.batch_records.labels(batch.topic).observe(len(batch.values))
-        metrics.batch_seconds.labels(batch.topic).observe(seconds)
+    """Count one step of some partitions that took `seconds`."""
+    for topic, batches in inputs.items():
+        if batches:
+            records = sum(map(len, batches))
+            metrics.records_in.labels(topic).inc(records)
+            metrics.batch_records.labels(topic).observe(records)
+            metrics.batch_seconds.labels(topic).observe(seconds)
     for record in dead:
         metrics.records_dead.labels(record.topic, record.reason).inc()
     for astray in moved:
         metrics.records_rerouted.labels(astray.topic).inc()
+    for output in outputs:
+        _count_output(metrics, handlers, output)
+
+
+def _count_output(metrics: Metrics, handlers: Handlers, output: Output) -> None:
     for topic, copies in output.duplicates.items():
         metrics.records_duplicate.labels(topic).inc(copies)
     for topic, left_out in output.filtered.items():

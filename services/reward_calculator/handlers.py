@@ -1,7 +1,8 @@
 """Records to the join's columns and emissions to records: pure functions over batches."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,12 @@ from shared.applications.contract import Application
 from shared.applications.measures import measured
 from shared.broker.partitioner import partitions_for
 from shared.core.join import Decisions, Emission, Interactions, Refusal, Window
+from shared.core.join import concat as concat_emissions
 from shared.core.join.facts import Bools, Floats, Ints
 from shared.wire.columns import Columns, decode_columns
 from shared.wire.rewards import encode_rewards
 from shared.wire.schemas import schema
-from shared.wire.slices import Slices
+from shared.wire.slices import Slices, concat
 
 ACTIVATION = "$activation"
 """Type of the interaction that activates a deferred decision."""
@@ -62,6 +64,7 @@ class Dead:
     """A record that cannot be used, byte for byte, and why."""
 
     topic: str
+    partition: int
     offset: int
     key: bytes | None
     value: bytes | None
@@ -82,10 +85,28 @@ class Moved:
 
 @dataclass(frozen=True)
 class Sifted:
-    """What of a batch does not reach the join."""
+    """What of some batches does not reach the join."""
 
     dead: list[Dead] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
+
+
+class _Gathered:
+    """Batches of one topic as one: what is fixed about decoding is paid once for all partitions."""
+
+    def __init__(self, batches: Sequence[Records]) -> None:
+        self.topic = batches[0].topic
+        self.keys, self.values = concat([b.keys for b in batches], [b.values for b in batches])
+        self.offsets = np.concatenate([b.offsets for b in batches])
+        self.timestamps = np.concatenate([b.timestamps for b in batches])
+        self.partitions = np.repeat([b.partition for b in batches], [len(b) for b in batches])
+
+    def runs(self, rows: Ints) -> Iterator[tuple[int, slice]]:
+        """Each partition, and which of `rows` (ascending) lie in it."""
+        partitions = self.partitions[rows]
+        bounds = [*np.flatnonzero(np.diff(partitions, prepend=-1)).tolist(), len(rows)]
+        for start, end in pairwise(bounds):
+            yield int(partitions[start]), slice(start, end)
 
 
 def window(application: Application, observed: bool = False) -> Window:
@@ -116,8 +137,11 @@ class Handlers:
         self._codes = {name: code for code, name in enumerate(applications)}
         self._widths = np.array([a.context_width for a in self.applications] or [0], np.int64)
 
-    def decisions(self, records: Records) -> tuple[Decisions | None, Sifted]:
-        """Decode, check and sort out decisions."""
+    def decisions(self, batches: Sequence[Records]) -> tuple[dict[int, Decisions], Sifted]:
+        """Decode, check and sort out decisions: those of each partition, whose batches stand together."""
+        if not any(map(len, batches)):
+            return {}, Sifted()
+        records = _Gathered(batches)
         columns = decode_columns(schema("decisions"), records.values)
         frame = columns.frame
         codes = self._application_codes(frame)
@@ -131,20 +155,28 @@ class Handlers:
             "context-width": frame["context"].list.len().to_numpy() != self._widths[codes],
         }
         keep, sifted = self._sift(records, columns, checks)
-        if not keep.any():
-            return None, sifted
         rows = columns.rows[keep]
-        return Decisions(
-            ids=_strings(frame["decision_id"], keep),
-            applications=codes[keep],
-            deferred=frame["deferred"].to_numpy()[keep],
-            raws=records.values.take(rows),
-            times=records.timestamps[rows],
-            offsets=records.offsets[rows],
-        ), sifted
+        ids, raws = _strings(frame["decision_id"], keep), records.values.take(rows)
+        codes, deferred = codes[keep], frame["deferred"].to_numpy()[keep]
+        times, offsets = records.timestamps[rows], records.offsets[rows]
+        found = {
+            partition: Decisions(
+                ids=ids[run],
+                applications=codes[run],
+                deferred=deferred[run],
+                raws=raws[run],
+                times=times[run],
+                offsets=offsets[run],
+            )
+            for partition, run in records.runs(rows)
+        }
+        return found, sifted
 
-    def interactions(self, records: Records) -> tuple[Interactions | None, Sifted]:
-        """Decode, check and sort out interactions."""
+    def interactions(self, batches: Sequence[Records]) -> tuple[dict[int, Interactions], Sifted]:
+        """Decode, check and sort out interactions: those of each partition, whose batches stand together."""
+        if not any(map(len, batches)):
+            return {}, Sifted()
+        records = _Gathered(batches)
         columns = decode_columns(schema("interactions"), records.values)
         frame = columns.frame
         codes = self._application_codes(frame)
@@ -156,18 +188,24 @@ class Handlers:
             "value-not-finite": ~np.isfinite(value),
         }
         keep, sifted = self._sift(records, columns, checks)
-        if not keep.any():
-            return None, sifted
         rows = columns.rows[keep]
-        return Interactions(
-            ids=_strings(frame["interaction_id"], keep),
-            decision_ids=_strings(frame["decision_id"], keep),
-            applications=codes[keep],
-            activations=(frame["type"] == ACTIVATION).to_numpy()[keep],
-            raws=records.values.take(rows),
-            times=records.timestamps[rows],
-            offsets=records.offsets[rows],
-        ), sifted
+        ids, raws = _strings(frame["interaction_id"], keep), records.values.take(rows)
+        decision_ids = _strings(frame["decision_id"], keep)
+        codes, activations = codes[keep], (frame["type"] == ACTIVATION).to_numpy()[keep]
+        times, offsets = records.timestamps[rows], records.offsets[rows]
+        found = {
+            partition: Interactions(
+                ids=ids[run],
+                decision_ids=decision_ids[run],
+                applications=codes[run],
+                activations=activations[run],
+                raws=raws[run],
+                times=times[run],
+                offsets=offsets[run],
+            )
+            for partition, run in records.runs(rows)
+        }
+        return found, sifted
 
     def evaluate(
         self, application: int, raws: list[bytes], owner: Ints, decisions: list[bytes]
@@ -179,8 +217,21 @@ class Handlers:
         more = measured(chosen.settings.measures, frame, owner, len(decisions))
         return rewards.reward, {**rewards.components, **more}
 
-    def encode(self, emission: Emission) -> tuple[list[bytes], list[bytes]]:
-        """Keys and values of the reward records of an emission."""
+    def encode(
+        self, emissions: Iterable[tuple[int, Emission]]
+    ) -> Iterator[tuple[int, list[bytes], list[bytes]]]:
+        """Partition, keys and values of the reward records of emissions, given with their partitions."""
+        alike: dict[tuple[int, tuple[str, ...]], list[tuple[int, Emission]]] = {}
+        for partition, each in emissions:
+            alike.setdefault((each.application, tuple(each.components)), []).append((partition, each))
+        for group in alike.values():
+            keys, values = self._encode(concat_emissions([each for _, each in group]))
+            end = 0
+            for partition, each in group:
+                start, end = end, end + len(each.decisions)
+                yield partition, keys[start:end], values[start:end]
+
+    def _encode(self, emission: Emission) -> tuple[list[bytes], list[bytes]]:
         values = encode_rewards(
             emission.decisions,
             reward=emission.reward,
@@ -205,7 +256,7 @@ class Handlers:
         return np.array([code(name, -1) for name in frame["application"].to_list()], np.int64)
 
     def _sift(
-        self, records: Records, columns: Columns, checks: Mapping[str, NDArray[np.bool_]]
+        self, records: _Gathered, columns: Columns, checks: Mapping[str, NDArray[np.bool_]]
     ) -> tuple[Bools, Sifted]:
         dead: list[tuple[int, str, str]] = [(n, error.reason, str(error)) for n, error in columns.bad]
         keep = np.ones(len(columns.rows), bool)
@@ -215,20 +266,19 @@ class Handlers:
             keep &= ~failed
         keys = [i.encode() for i in columns.frame["decision_id"].to_list()]
         home = partitions_for(keys, self._partitions)
-        astray = np.flatnonzero(keep & (home != records.partition))
-        return keep & (home == records.partition), Sifted(
-            [_dead(records, *each) for each in sorted(dead)],
-            [
-                Moved(records.topic, int(home[n]), keys[n], records.values[int(columns.rows[n])])
-                for n in astray
-            ],
-        )
+        here = home == records.partitions[columns.rows]
+        moved = [
+            Moved(records.topic, int(home[n]), keys[n], records.values[int(columns.rows[n])])
+            for n in np.flatnonzero(keep & ~here)
+        ]
+        return keep & here, Sifted([_dead(records, *each) for each in sorted(dead)], moved)
 
 
-def refused(refusal: Refusal) -> Dead:
-    """What the join refused, as a dead letter."""
+def refused(refusal: Refusal, partition: int) -> Dead:
+    """What a partition's join refused, as a dead letter."""
     return Dead(
         refusal.topic,
+        partition,
         refusal.offset,
         refusal.key.encode(),
         refusal.raw,
@@ -248,10 +298,9 @@ _EXPLANATIONS = {
 }
 
 
-def _dead(records: Records, row: int, reason: str, message: str) -> Dead:
-    return Dead(
-        records.topic, int(records.offsets[row]), records.keys[row], records.values[row], reason, message
-    )
+def _dead(records: _Gathered, row: int, reason: str, message: str) -> Dead:
+    where = int(records.partitions[row]), int(records.offsets[row])
+    return Dead(records.topic, *where, records.keys[row], records.values[row], reason, message)
 
 
 def _strings(column: pl.Series, keep: Bools) -> list[str]:

@@ -59,9 +59,9 @@ class Recovery:
         first = int(batch.timestamps[0])
         self._oldest = first if self._oldest is None else min(self._oldest, first)
         if batch.topic == "decisions":
-            self._join.recover(decisions=self._handlers.decisions(batch)[0])
+            self._join.recover(decisions=self._handlers.decisions([batch])[0].get(self._number))
         else:
-            self._join.recover(interactions=self._handlers.interactions(batch)[0])
+            self._join.recover(interactions=self._handlers.interactions([batch])[0].get(self._number))
 
 
 async def read_emitted(broker: BrokerSettings, partition: int, since: int) -> Mapping[str, Emitted]:

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
+from services.reward_calculator.cycle import Cycle
 from services.reward_calculator.handlers import Handlers, Records
 from services.reward_calculator.observing import Observation
 from services.reward_calculator.partition import GROUP, Partition, Start, Tick
@@ -15,7 +16,7 @@ from services.reward_calculator.recovery import read_emitted
 from services.reward_calculator.settings import Settings
 from shared.applications.observing import RewardObserver
 from shared.broker.batches import Batch, Hooks, Partitions, create_app
-from shared.broker.gathering import GatheringWriter
+from shared.broker.group_writer import GroupWriter
 from shared.broker.settings import BrokerSettings
 from shared.broker.stable_offsets import stable_offsets
 from shared.core.join import Emitted
@@ -46,8 +47,8 @@ class RewardCalculator:
         self._settings, self._broker, self._handlers, self._metrics = settings, broker, handlers, metrics
         self._observers = observers
         self._names = {broker.topic(name): name for name in INPUTS}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._writer: GatheringWriter | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._writer: GroupWriter | None = None
         self._paused: set[TopicPartition] = set()
         self._failed = asyncio.Event()
         self._loop = health.loop("join")
@@ -69,9 +70,8 @@ class RewardCalculator:
         while True:
             began = time.monotonic()
             await self._tick()
-            for task in self._tasks.values():
-                if task.done():
-                    task.result()
+            if self._work is not None and self._work.done():
+                self._work.result()
             await asyncio.sleep(max(0.0, began + self._settings.tick_ms / 1000 - time.monotonic()))
 
     async def _hand_over(self, stream: AsyncIterator[Batch]) -> None:
@@ -82,28 +82,27 @@ class RewardCalculator:
             await self._put(partition, batch)
 
     async def _put(self, partition: Partition, batch: Batch) -> None:
-        """Wait for room, but not for a partition that has failed."""
+        """Wait for room, but not when the work has failed."""
         records = _records(self._names[batch.topic], batch)
         if not partition.inbox.full:
-            partition.inbox.add(records, batch.size)
-            return
-        task = self._tasks[partition.number]
-        put = asyncio.ensure_future(partition.inbox.put(records, batch.size))
-        await asyncio.wait([put, task], return_when=asyncio.FIRST_COMPLETED)
-        if not put.done():
-            put.cancel()
+            partition.add(records, batch.size)
+        elif self._work is not None:
+            put = asyncio.ensure_future(partition.put(records, batch.size))
+            await asyncio.wait([put, self._work], return_when=asyncio.FIRST_COMPLETED)
+            if not put.done():
+                put.cancel()
 
     async def _start(self, assigned: Partitions) -> dict[TopicPartition, int]:
         """Take over the partitions: whoever had them can write no more, so read where they stand."""
         member = self.app.member()
         self._metrics.rebalances.inc()
         numbers = sorted({tp.partition for tp in assigned})
-        pace_s = self._settings.pace_ms / 1000
-        self._writer = writer = GatheringWriter(self._broker, GROUP, self._settings.instance, pace_s)
-        await writer.start(member)
+        self._writer = writer = GroupWriter(self._broker, GROUP, self._settings.instance, member)
+        await writer.start()
         committed = await self._committed(assigned)
         earliest = await self.app.earliest_offsets(assigned)
         starts: dict[TopicPartition, int] = {}
+        cycle = self._cycle(writer)
         for number in numbers:
             tps = {name: TopicPartition(topic, number) for topic, name in self._names.items()}
             found = {name: committed.get(tp) for name, tp in tps.items()}
@@ -111,8 +110,9 @@ class RewardCalculator:
                 name: max(earliest[tp], held[0] if (held := found[name]) else 0) for name, tp in tps.items()
             }
             progress = found["decisions"] or found["interactions"]
-            self._open(number, Start(**offsets, target=progress[1] if progress else None), writer)
+            self._open(number, Start(**offsets, target=progress[1] if progress else None), cycle)
             starts |= {tps[name]: offset for name, offset in offsets.items()}
+        self._work = asyncio.create_task(_work(list(self.partitions.values()), cycle), name="partitions")
         for topic in INPUTS:
             self._metrics.partitions.labels(topic).set(len(numbers))
         return starts
@@ -121,32 +121,38 @@ class RewardCalculator:
         found = await stable_offsets(self._broker, self._broker.group(GROUP), assigned, STABLE_S)
         return {tp: (at.offset, Progress.from_metadata(at.metadata)) for tp, at in found.items()}
 
-    def _open(self, number: int, start: Start, writer: GatheringWriter) -> None:
-        async def emitted(partition: int, since: int) -> Mapping[str, Emitted]:
-            return await read_emitted(self._broker, partition, since)
-
-        partition = Partition(
-            number,
-            start,
+    def _cycle(self, writer: GroupWriter) -> Cycle:
+        return Cycle(
+            self.partitions.values(),
             handlers=self._handlers,
             writer=writer,
             broker=self._broker,
             settings=self._settings,
             metrics=self._metrics,
-            read_emitted=emitted,
             observation=Observation(self._handlers, self._observers),
         )
-        self.partitions[number] = partition
-        self._tasks[number] = asyncio.create_task(partition.run(), name=f"partition {number}")
+
+    def _open(self, number: int, start: Start, cycle: Cycle) -> None:
+        async def emitted(partition: int, since: int) -> Mapping[str, Emitted]:
+            return await read_emitted(self._broker, partition, since)
+
+        self.partitions[number] = Partition(
+            number,
+            start,
+            handlers=self._handlers,
+            broker=self._broker,
+            settings=self._settings,
+            read_emitted=emitted,
+            news=cycle.wake,
+        )
 
     async def _stop(self, _revoked: Partitions) -> None:
-        tasks = list(self._tasks.values())
-        self.partitions.clear()
-        self._tasks = {}
+        work, self._work = self._work, None
+        self.partitions = {}
         self._paused.clear()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if work is not None:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.stop()
@@ -168,7 +174,7 @@ class RewardCalculator:
             if not all(tp in ends for tp in tps):
                 continue
             if not partition.inbox.full:
-                partition.inbox.add(Tick(now, (ends[tps[0]], ends[tps[1]])))
+                partition.add(Tick(now, (ends[tps[0]], ends[tps[1]])))
             for tp, name in zip(tps, INPUTS, strict=True):
                 behind = max(0, ends[tp] - partition.next[name])
                 self._metrics.lag_records.labels(name, str(number)).set(behind)
@@ -200,6 +206,14 @@ class RewardCalculator:
             return "no partitions yet"
         recovering = [str(p.number) for p in self.partitions.values() if p.recovering]
         return f"partitions {', '.join(recovering)} read their state back" if recovering else None
+
+
+async def _work(partitions: Sequence[Partition], cycle: Cycle) -> None:
+    """Bring the partitions' states back, and take their steps, until cancelled."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cycle.run(), name="cycle")
+        for partition in partitions:
+            tasks.create_task(partition.recover(), name=f"recovery {partition.number}")
 
 
 def _records(topic: str, batch: Batch) -> Records:

@@ -1,7 +1,17 @@
 """The keyed, windowed join of decisions and interactions: pure, vectorised, a function of the log alone."""
 
 from shared.core.join.decisions import Emitted
-from shared.core.join.facts import Decisions, Emission, Evaluate, Heard, Interactions, Output, Refusal, Window
+from shared.core.join.facts import (
+    Decisions,
+    Emission,
+    Evaluate,
+    Heard,
+    Interactions,
+    Output,
+    Refusal,
+    Window,
+    concat,
+)
 from shared.core.join.join import Join, Watermark
 
 __all__ = [
@@ -16,4 +26,5 @@ __all__ = [
     "Refusal",
     "Watermark",
     "Window",
+    "concat",
 ]

@@ -1,7 +1,7 @@
 """What goes into the join and what comes out, as columns."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -96,6 +96,29 @@ class Emission:
     decision_offset: Ints
     last_time: Ints
     """Append time of the newest interaction that counted; the decision's own if there is none."""
+
+
+def concat(emissions: Sequence[Emission]) -> Emission:
+    """Emissions of one application, with the same components, as one."""
+    if len(emissions) == 1:
+        return emissions[0]
+    first = emissions[0]
+    columns = {
+        name: np.concatenate([getattr(each, name) for each in emissions])
+        for name in (
+            *("reward", "previous_reward", "revision", "is_default", "was_default"),
+            *("interactions", "decision_time", "decision_offset", "last_time"),
+        )
+    }
+    return Emission(
+        application=first.application,
+        decision_ids=[decision_id for each in emissions for decision_id in each.decision_ids],
+        decisions=[raw for each in emissions for raw in each.decisions],
+        components={
+            name: np.concatenate([each.components[name] for each in emissions]) for name in first.components
+        },
+        **columns,
+    )
 
 
 @dataclass(frozen=True)
