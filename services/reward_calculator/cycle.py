@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from services.reward_calculator.counting import count
 from services.reward_calculator.handlers import Dead, Handlers, Moved, refused
 from services.reward_calculator.observing import Fact, Observation
 from services.reward_calculator.partition import STAGE, Partition, Turn
 from services.reward_calculator.settings import Settings
+from services.reward_calculator.steps import Step, count
 from shared.broker.dead_letters import headers
 from shared.broker.group_writer import GroupWriter, Send, Writes
 from shared.broker.settings import BrokerSettings
@@ -43,6 +44,7 @@ class Cycle:
         self._news = asyncio.Event()
         self._began = self._committed_at = 0.0
         self._writing: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "steps")
 
     def wake(self) -> None:
         """A partition may have something to do."""
@@ -53,20 +55,36 @@ class Cycle:
         try:
             while True:
                 await self._news.wait()
-                if sum(each.inbox.bytes for each in self._partitions) < LARGE_BYTES:
+                large = sum(each.inbox.bytes for each in self._partitions) >= LARGE_BYTES
+                if not large:
                     await self._written()
                     await asyncio.sleep(self._began + self._pace_s - time.monotonic())
                 self._news.clear()
                 turns = [each.take() for each in self._partitions if each.waiting]
                 if turns:
-                    await self._step(turns)
+                    await self._step(turns, large)
                 if any(each.waiting for each in self._partitions):
                     self.wake()
         finally:
             if self._writing is not None:
                 self._writing.cancel()
+            self._thread.shutdown(wait=False)
 
-    async def _step(self, turns: Sequence[Turn]) -> None:
+    async def _step(self, turns: Sequence[Turn], large: bool) -> None:
+        if large:  # the event loop has a transaction to see through meanwhile
+            step = await asyncio.get_running_loop().run_in_executor(self._thread, self._joined, turns)
+        else:
+            step = self._joined(turns)
+        for output in step.outputs.values():
+            self._observation.note(output)
+        if step.sends or time.monotonic() - self._committed_at >= self._commit_s:
+            facts = self._observation.take()
+            await self._written()
+            self._began = self._committed_at = time.monotonic()
+            self._writing = asyncio.create_task(self._commit(Writes(step.sends, step.offsets), facts))
+        count(self._metrics, self._handlers, step)
+
+    def _joined(self, turns: Sequence[Turn]) -> Step:
         began = time.perf_counter()
         batches = [batch for turn in turns for batch in turn.batches]
         inputs = {topic: [b for b in batches if b.topic == topic] for topic in ("decisions", "interactions")}
@@ -75,29 +93,18 @@ class Cycle:
         outputs: dict[int, Output] = {}
         for turn in turns:
             number = turn.partition.number
-            given = decisions.get(number), interactions.get(number)
-            outputs[number] = turn.partition.step(*given, turn)
+            outputs[number] = turn.partition.step(decisions.get(number), interactions.get(number), turn)
         dead = [*sifted_d.dead, *sifted_i.dead, *_refusals(outputs)]
         moved = [*sifted_d.moved, *sifted_i.moved]
-        for output in outputs.values():
-            self._observation.note(output)
-        await self._write(turns, outputs, dead, moved)
-        took = time.perf_counter() - began
-        count(self._metrics, self._handlers, inputs, outputs.values(), dead, moved, took)
-
-    async def _write(
-        self, turns: Sequence[Turn], outputs: dict[int, Output], dead: list[Dead], moved: list[Moved]
-    ) -> None:
-        """Begin to write what a step came to, once the last one's is written."""
-        idle = time.monotonic() - self._committed_at < self._commit_s
-        if idle and not dead and not moved and not any(output.emissions for output in outputs.values()):
-            return
-        sends = list(self._sends(outputs, dead, moved))
-        offsets = {tp: offset for turn in turns for tp, offset in turn.partition.watermark().items()}
-        facts = self._observation.take()
-        await self._written()
-        self._began = self._committed_at = time.monotonic()
-        self._writing = asyncio.create_task(self._commit(Writes(sends, offsets), facts))
+        return Step(
+            records={topic: sum(map(len, some)) for topic, some in inputs.items()},
+            outputs=outputs,
+            dead=dead,
+            moved=moved,
+            sends=list(self._sends(outputs, dead, moved)),
+            offsets={tp: offset for turn in turns for tp, offset in turn.partition.watermark().items()},
+            seconds=time.perf_counter() - began,
+        )
 
     async def _written(self) -> None:
         """Return when all that was to be written is."""

@@ -17,7 +17,7 @@ class Settings(ServiceSettings):
     tick_ms: int = Field(100, ge=10)
     """How often to look whether the inputs are read to their end."""
     pace_ms: int = Field(40, ge=0)
-    """Least time between the starts of two transactions: what comes meanwhile, anywhere, shares one."""
+    """Least time between two steps that are small: what comes meanwhile, in any partition, shares one."""
     state_mb: int = Field(1_024, ge=1)
     """Memory for open windows of all partitions; beyond it decisions wait in Kafka."""
     align_ms: int = Field(60_000, ge=1_000)

@@ -1,34 +1,46 @@
-"""What a step of the join adds to the metrics."""
+"""What a step of the join comes to, and adds to the metrics."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from services.reward_calculator.handlers import Dead, Handlers, Moved, Records
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from services.reward_calculator.handlers import Dead, Handlers, Moved
+from shared.broker.group_writer import Send
 from shared.core.join import Emission, Output
 from shared.telemetry.metrics import Metrics
 
 
-def count(
-    metrics: Metrics,
-    handlers: Handlers,
-    inputs: Mapping[str, Sequence[Records]],
-    outputs: Iterable[Output],
-    dead: Sequence[Dead],
-    moved: Sequence[Moved],
-    seconds: float,
-) -> None:
-    """Count one step of some partitions that took `seconds`."""
-    for topic, batches in inputs.items():
-        if batches:
-            records = sum(map(len, batches))
+@dataclass(frozen=True)
+class Step:
+    """What a step of some partitions came to."""
+
+    records: Mapping[str, int]
+    """Read, by topic."""
+    outputs: Mapping[int, Output]
+    """By partition."""
+    dead: Sequence[Dead]
+    moved: Sequence[Moved]
+    sends: Sequence[Send]
+    """All that is to be written of it."""
+    offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    seconds: float
+
+
+def count(metrics: Metrics, handlers: Handlers, step: Step) -> None:
+    """Count a step."""
+    for topic, records in step.records.items():
+        if records:
             metrics.records_in.labels(topic).inc(records)
             metrics.batch_records.labels(topic).observe(records)
-            metrics.batch_seconds.labels(topic).observe(seconds)
-    for record in dead:
+            metrics.batch_seconds.labels(topic).observe(step.seconds)
+    for record in step.dead:
         metrics.records_dead.labels(record.topic, record.reason).inc()
-    for astray in moved:
+    for astray in step.moved:
         metrics.records_rerouted.labels(astray.topic).inc()
-    for output in outputs:
+    for output in step.outputs.values():
         _count_output(metrics, handlers, output)
 
 
