@@ -80,6 +80,25 @@ class Watch:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """The window of time under way in which the stable policy is compared with what it earned at first."""
+
+    policy: str
+    since: int
+    """Milliseconds: decisions of the window are made no earlier."""
+    offsets: Mapping[int, int]
+    """Per partition of rewards: the first that may be of the window."""
+    number: int = 0
+    """Windows before this one."""
+    reference: Mean | None = None
+    """What it earned in the first window; None while that is under way."""
+    worse: bool = False
+    """This window is worse for sure."""
+    degraded: bool = False
+    """People were told so, and no window has passed since that was not."""
+
+
+@dataclass(frozen=True)
 class Book:
     """One application's rollouts."""
 
@@ -93,6 +112,8 @@ class Book:
     """Ids of pulled kill switches."""
     at: int = 0
     """Milliseconds of the last change: time never falls, whatever clock a successor has."""
+    standing: Standing | None = None
+    """Where people want to be told when what is stable degrades."""
 
     def deployed(self, policy: str) -> Deployed:
         """Where a policy lies; the online policy is nowhere."""

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite
 
-from services.deployer.book import Entry, Watch
-from services.deployer.reading import Metric
+from services.deployer.book import Entry, Standing, Watch
+from services.deployer.reading import Metric, Staged
 from shared.applications.contract import Application
 from shared.applications.settings import GuardSettings
 from shared.core.rollout.arms import Mean
 from shared.core.rollout.cohorts import ArmName, Cohorts
+from shared.core.rollout.degradation import Tolerated
 from shared.core.rollout.facts import Health
 from shared.core.rollout.guards import MISMATCH, Assessment, Guard, Plan, assess, plan_of
 from shared.core.rollout.settings import DEFAULT, RolloutSettings, Stage
@@ -75,6 +76,24 @@ def cohorts(application: Application) -> Cohorts:
         round(reward.hold.total_seconds() * 1000),
         reward.emission == "on_interaction",
     )
+
+
+def tolerated(application: Application) -> Tolerated | None:
+    """How far the reward of what is stable may fall before people are told."""
+    told = application.settings.rollout.degradation
+    if told is None:
+        return None
+    window_ms = round(told.window.total_seconds() * 1000)
+    return Tolerated(told.tolerance, window_ms, told.samples, application.settings.rollout.alpha)
+
+
+def standing(application: Application, found: Standing) -> Staged:
+    """What is read of the stable policy's rewards in a window."""
+    reward = application.settings.reward
+    wait, hold = (round(each.total_seconds() * 1000) for each in (reward.wait, reward.hold))
+    watch = Watch("", "", found.policy, -1, found.since, found.offsets)
+    kept = Cohorts(1, wait, hold, reward.emission == "on_interaction")
+    return Staged(watch, None, (Metric("reward"),), kept)
 
 
 def shadow(entry: Entry) -> Assessment:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from math import nan
 
-from services.deployer import commands, handlers, judging, stepping
+from services.deployer import commands, handlers, judging, standing, stepping
 from services.deployer.book import Book, rebased
 from services.deployer.commands import Command
 from services.deployer.models import Models
@@ -59,6 +59,7 @@ class Office:
             base = application.settings.policy.name
             self.books[name] = rebased(books.get(name) or Book(name, State(base, base)), base)
             self._follow(self.books[name])
+            self._stand(self.books[name])
             self._show(name)
         models.want(self.books)
         verifier.keep({each.manifest_sha256 for book in self.books.values() for each in _used(book)})
@@ -68,7 +69,8 @@ class Office:
         application = self._applications[name]
         automatic = application.settings.rollout.automatic
         arms = () if application.action_width else tuple(application.actions)
-        return Rules(self._stages[name], automatic, self._reader.ends, broken, arms)
+        tolerated = judging.tolerated(application)
+        return Rules(self._stages[name], automatic, self._reader.ends, broken, arms, tolerated)
 
     def evaluated(self, evaluation: Evaluation, now: int) -> Change | None:
         """An evaluation has come."""
@@ -149,6 +151,13 @@ class Office:
             means = judging.means(staged.cohorts if staged else None, number)
             yield handlers.observed(book, seen, means, now, self.rules(name))
 
+    def stood(self, now: int) -> Iterator[Change]:
+        """What the rewards of stable policies lead to."""
+        for name, book in list(self.books.items()):
+            staged = self._reader.stage(name, "standing")
+            mean = staged.cohorts.arms["stable"].mean(0) if staged else None
+            yield standing.stood(book, mean, now, self.rules(name))
+
     def made(self, change: Change, now: int) -> Made | None:
         """What goes into the log; None for nothing."""
         name = change.book.application
@@ -167,6 +176,8 @@ class Office:
         self.books = {**self.books, name: made.book}
         if made.book.watch != before.watch:
             self._follow(made.book)
+        if standing.moved(before.standing, made.book.standing):
+            self._stand(made.book)
         for event in made.events:
             if event.what in ENDS:
                 self._metrics.rollouts.labels(name, event.what).inc()
@@ -202,6 +213,12 @@ class Office:
             metrics = judging.metrics(application)
             self._reader.follow(name, Staged(watch, share, metrics, judging.cohorts(application)))
 
+    def _stand(self, book: Book) -> None:
+        """Read the rewards of the window that a book is in."""
+        name, found = book.application, book.standing
+        staged = judging.standing(self._applications[name], found) if found else None
+        self._reader.follow(name, staged, "standing")
+
     def _realised(self, change: Change, now: int) -> Evaluation | None:
         ended, name = change.ended, change.book.application
         staged = self._reader.stage(name)
@@ -234,7 +251,8 @@ class Office:
             self._metrics.rollout_samples.labels(name, arm).set(mean.count if mean else 0)
 
     def _show(self, name: str) -> None:
-        rollout = self.books[name].state.rollout
+        rollout, found = self.books[name].state.rollout, self.books[name].standing
+        self._metrics.reward_degraded.labels(name).set(bool(found and found.degraded))
         self._metrics.rollout_stage.labels(name).set(rollout.stage if rollout else -1)
         self._metrics.rollout_share.labels(name).set(self.books[name].state.share(self._stages[name]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from kafka import KafkaConsumer, TopicPartition
@@ -12,7 +12,7 @@ from kafka.errors import UnknownTopicOrPartitionError
 from services.deployer.book import Watch
 from shared.broker.settings import BrokerSettings
 from shared.core.rollout.arms import bucket
-from shared.core.rollout.cohorts import Cohorts, Revision
+from shared.core.rollout.cohorts import ArmName, Cohorts, Revision
 from shared.telemetry.metrics import Metrics
 from shared.wire.columns import decode_columns
 from shared.wire.schemas import schema
@@ -25,6 +25,8 @@ _READ = ("decision_id", "arm", "subject_id")
 _FILTERED = ("application", "policy", "share", "decided_at")
 _REWARD = ("decision_time", "revision", "reward", "components", "previous_reward", "is_default")
 _VIEW = view(schema("rewards"), (*(f"decision.{name}" for name in _READ + _FILTERED), *_REWARD))
+Role = Literal["stage", "standing"]
+"""What an application's rewards are read for: the stage under way, or how stable does outside of stages."""
 SHARES = 1e-9
 """Logged shares are those of the stage but for rounding."""
 
@@ -55,10 +57,13 @@ class Metric:
 
 @dataclass
 class Staged:
-    """A stage under way and its cohorts, over the guarded metrics, the reward first."""
+    """A stage under way and its cohorts, over the guarded metrics, the reward first.
+
+    Without a share it is what stable decides outside of stages too, whoever gets it.
+    """
 
     watch: Watch
-    share: float
+    share: float | None
     metrics: Sequence[Metric]
     cohorts: Cohorts
 
@@ -72,23 +77,26 @@ class Staged:
             decision_id, arm, subject, time, revision, reward, components, previous, is_default = row
             parts = {each["name"]: each["value"] for each in components} if several else {}
             values = tuple(metric.value(reward, parts, is_default) for metric in self.metrics)
-            yield Revision(decision_id, arm, bucket(subject), time, revision, values, previous)
+            side: ArmName = "stable" if self.share is None else arm
+            yield Revision(decision_id, side, bucket(subject), time, revision, values, previous)
 
     def _mine(self, application: str, partition: int) -> pl.Expr:
         watch, arm = self.watch, pl.col("decision.arm")
         share, policy = pl.col("decision.share"), pl.col("decision.policy")
-        due = pl.when(arm == "canary").then(pl.lit(watch.policy)).otherwise(pl.lit(watch.stable))
+        canary = (arm == "canary") & (self.share is not None)
+        due = pl.when(canary).then(pl.lit(watch.policy)).otherwise(pl.lit(watch.stable))
         # The online policy's name is followed by a digest of what it learns from.
         named = (policy == due) | (policy.str.split("@").list.first() == due)
-        shared = ((share - self.share).abs() <= SHARES) | ((share - (1 - self.share)).abs() <= SHARES)
-        return (
+        own = (
             (pl.col("decision.application") == application)
             & (pl.col("offset") >= watch.offsets.get(partition, 0))
             & (pl.col("decision.decided_at") >= watch.since)
-            & arm.is_in(["stable", "canary"])
             & named
-            & (share.is_null() | shared)
         )
+        if self.share is None:
+            return own
+        shared = ((share - self.share).abs() <= SHARES) | ((share - (1 - self.share)).abs() <= SHARES)
+        return own & arm.is_in(["stable", "canary"]) & (share.is_null() | shared)
 
 
 class RewardReader:
@@ -109,7 +117,7 @@ class RewardReader:
             raise UnknownTopicOrPartitionError(topic)
         self._where = [TopicPartition(topic, each) for each in sorted(found)]
         self._consumer.assign(self._where)
-        self._stages: dict[str, Staged] = {}
+        self._stages: dict[tuple[str, Role], Staged] = {}
 
     def ends(self) -> dict[int, int]:
         """Where the partitions end now."""
@@ -120,25 +128,25 @@ class RewardReader:
         """The next offset of each partition."""
         return {where.partition: self._consumer.position(where) for where in self._where}
 
-    def stage(self, application: str) -> Staged | None:
+    def stage(self, application: str, role: Role = "stage") -> Staged | None:
         """What is read for an application."""
-        return self._stages.get(application)
+        return self._stages.get((application, role))
 
     @property
     def busy(self) -> bool:
         """Whether anything is read."""
         return bool(self._stages)
 
-    def follow(self, application: str, staged: Staged | None) -> None:
+    def follow(self, application: str, staged: Staged | None, role: Role = "stage") -> None:
         """Read for a stage from where it began, instead of for an earlier one of the application.
 
         A stage begins where the topic ends, so only who takes over goes back, before the first poll.
         """
         idle = not self._stages
-        self._stages.pop(application, None)
+        self._stages.pop((application, role), None)
         if staged is None:
             return
-        self._stages[application] = staged
+        self._stages[application, role] = staged
         for where in self._where:
             first = staged.watch.offsets.get(where.partition, 0)
             if idle or first < self._consumer.position(where):
@@ -172,7 +180,7 @@ class RewardReader:
             self._metrics.records_filtered.labels(TOPIC, error.reason).inc()
         offsets = pl.Series("offset", [records[row].offset for row in decoded.rows], dtype=pl.Int64)
         frame = decoded.frame.with_columns(offsets)
-        for application, staged in self._stages.items():
+        for (application, _), staged in self._stages.items():
             for revision in staged.revisions(frame, application, partition):
                 staged.cohorts.take(partition, revision)
         self._advance(partition, max(record.timestamp for record in records))

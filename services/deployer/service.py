@@ -236,6 +236,8 @@ class Deployer:
             self._write(change, now)
         for change in self.office.verified(now):
             self._write(change, now)
+        for change in self.office.stood(now):
+            self._write(change, now)
 
     def _obey(self) -> None:
         while (asked := self._next_asked()) is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from services.deployer.book import Book, Entry, Watch, document
 from shared.core.rollout.assignment import rollout_id
+from shared.core.rollout.degradation import Tolerated
 from shared.core.rollout.facts import Event, Outcome, Submit
 from shared.core.rollout.machine import step
 from shared.core.rollout.settings import RolloutSettings
@@ -38,6 +39,8 @@ class Rules:
     broken: Broken
     arms: tuple[str, ...] = ()
     """Actions whose statistics the online policy keeps apart; none where actions bring features."""
+    tolerated: Tolerated | None = None
+    """How far the reward of what is stable may fall before people are told; None: they never are."""
 
 
 @dataclass(frozen=True)

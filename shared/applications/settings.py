@@ -283,6 +283,17 @@ class StageSettings(Section):
     """Least closed rewards of each arm before the next stage."""
 
 
+class DegradationSettings(Section):
+    """When people are told that what is stable earns less than when it became stable."""
+
+    tolerance: Annotated[Number, Field(ge=0)] = 0.1
+    """How much less passes, as a share of the absolute value of what it earned."""
+    window: Duration = parse("1d")
+    """Rewards of decisions of so long are compared with those of the first window."""
+    samples: Annotated[int, Field(ge=30)] = 500
+    """Closed rewards without which a window says nothing; one that has fewer goes on."""
+
+
 class RolloutSettings(Section):
     """How a candidate that has passed its evaluation reaches users, and what takes it back."""
 
@@ -298,6 +309,8 @@ class RolloutSettings(Section):
     """How long a candidate that breached a guard stays blacklisted; None is for ever."""
     alpha: Annotated[Number, Field(gt=0, lt=1)] = 0.05
     """Chance, over all looks together, that a guard is broken by a candidate that harms nothing."""
+    degradation: DegradationSettings | None = None
+    """None: nobody is told."""
 
     @model_validator(mode="after")
     def _check(self) -> "RolloutSettings":

@@ -225,5 +225,10 @@ class Metrics:
         self.rollout_held = gauge(
             "rollout_held", "1 for the reason that holds the stage", "application", "reason"
         )
+        self.reward_degraded = gauge(
+            "reward_degraded",
+            "1 while what is stable earns less than when it became so, else 0",
+            "application",
+        )
         self.rollouts = counter("rollouts", "rollouts that ended", "application", "outcome")
         self.notifications = counter("notifications", "events told to webhooks", "outcome")

@@ -120,12 +120,12 @@ def test_a_model_solved_anew_knows_the_arm_no_more() -> None:
     assert not now.coefficients[ARM].any()
     assert now.count[ARM] == 0
     assert now.learnt == before.learnt + 2
-    np.testing.assert_array_equal(now.coefficients, anew.coefficients)
+    np.testing.assert_allclose(now.coefficients, anew.coefficients, rtol=1e-9)
     rest = np.arange(4) != ARM
-    np.testing.assert_array_equal(now.coefficients[rest], before.coefficients[rest])
+    np.testing.assert_allclose(now.coefficients[rest], before.coefficients[rest], rtol=1e-9)
     assert now.covariance is not None
     assert anew.covariance is not None
-    np.testing.assert_array_equal(now.covariance, anew.covariance)
+    np.testing.assert_allclose(now.covariance, anew.covariance, rtol=1e-9, atol=1e-12)
 
 
 def test_an_arm_that_earned_nothing_is_as_uncertain_as_a_new_one() -> None:

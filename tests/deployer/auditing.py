@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shared.wire.rollouts import Deployment, DeploymentEvent
 
-ASIDE = {"held", "refused", "killed", "revived", "reset"}
+ASIDE = {"held", "refused", "killed", "revived", "reset", "degraded", "recovered"}
 ENDS = {"aborted", "superseded", "expired", "rolled-back"}
 
 

@@ -11,7 +11,7 @@ from shared.wire.codec import WireError, decode
 from shared.wire.rollouts import DeploymentEvent, read_event
 from shared.wire.schemas import schema
 
-ASIDE = {"held", "refused", "killed", "revived", "reset"}
+ASIDE = {"held", "refused", "killed", "revived", "reset", "degraded", "recovered"}
 """Events that change nothing of what is deployed."""
 ENDS = {"aborted", "superseded", "expired", "rolled-back", "stable"}
 LATEST_MS = 2_000
