@@ -6,6 +6,7 @@ import numpy as np
 
 from services.evaluator.sums import ROWS, WEIGHT, logged, weighted
 from shared.core.arrays import Floats
+from shared.core.estimators.continuous.smoothing import sharpened
 
 
 class Target(NamedTuple):
@@ -21,9 +22,9 @@ def corrected(values: Floats, modelled: int) -> Floats:
     return np.asarray(values[weighted(modelled)] + values[logged(modelled + 1)])
 
 
-def robust(values: Floats, modelled: int) -> Target:
-    """The doubly robust estimate."""
-    own, rows = corrected(values, modelled), values[ROWS]
+def robust(narrow: Floats, wide: Floats, modelled: int) -> Target:
+    """The doubly robust estimate, from sums under both kernels."""
+    own, rows = sharpened(corrected(narrow, modelled), corrected(wide, modelled)), narrow[ROWS]
     value = float(own.sum() / rows.sum())
     return Target(value, (own - value * rows) / rows.sum())
 

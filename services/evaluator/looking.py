@@ -108,7 +108,7 @@ def _judgements(shadow: Shadow, settings: Settings) -> Iterator[Judgement]:
     for number, guard in enumerate((Guard(REWARD), *settings.guards)):
         given = settings.baseline if guard.name == REWARD else None
         if shadow.weigher.traits.modelled and not number:
-            target = robust(values, shadow.modelled)
+            target = robust(values, shadow.total.under(1), shadow.modelled)
         else:
             target = normalised(values, number)
         yield _judgement(values, number, target, guard, given, settings, common)

@@ -396,7 +396,7 @@ class ApplicationSettings(Section):
         _distinct("measures", [measure.name for measure in self.measures])
         if self.measures and self.reward.emission != "on_close":
             # A reward is revised when its number changes, which an error or a delay need not do.
-            raise _refuse("measures", "need rewards that are emitted on_close")
+            raise _refuse("measures", "need reward.emission to be on_close, so that none is missed")
         names = [feature.name for feature in self.features]
         _distinct("features", names)
         _distinct("attributes", names + list(self.attributes))

@@ -13,7 +13,9 @@ from shared.cli.output import BAD_USAGE, answer, fail, say
 
 if TYPE_CHECKING:
     from shared.applications.outcomes import Metric
+    from shared.core.estimators.settings import Settings
     from shared.core.estimators.verdict import Guard
+    from shared.evaluation.study import Study
 
 BEHAVIOUR = "behaviour"
 BETTER = {"higher": True, "lower": False}
@@ -81,9 +83,6 @@ def evaluate(
     from shared.core.estimators.settings import Settings
     from shared.evaluation.documents import document, full_document
     from shared.evaluation.reading import BadLog
-    from shared.evaluation.report import write_report
-    from shared.evaluation.running import study_file
-    from shared.evaluation.vectors import has_vectors, study_vectors
 
     number, column = _baseline(baseline)
     try:
@@ -96,14 +95,7 @@ def evaluate(
             guards=[_guard(each) for each in guard or ()],
             told=metric or (),
         )
-        density: dict[str, Any] = {}
-        if has_vectors(file):
-            _vectors_alone(column, application, bandwidth)
-            found = study_vectors(file, settings, bandwidth)
-            study, density = found.study, {"density": asdict(found.density)}
-        else:
-            _no_bandwidth(bandwidth)
-            study = study_file(file, settings, column, _outcomes(file, application))
+        study, density = _studied(file, settings, column, application, bandwidth)
     except OSError as error:
         fail(f"{file}: {error.strerror}", BAD_USAGE)
     except BadLog as error:
@@ -111,12 +103,33 @@ def evaluate(
     except ValueError as error:
         fail(f"{file}: {error}", BAD_USAGE)
     if report:
-        try:
-            write_report(report, study, settings, file.name)
-        except OSError as error:
-            fail(f"{report}: {error.strerror}", BAD_USAGE)
-        say(f"report: {report}")
+        _write(report, study, settings, file.name)
     answer((full_document(study.evaluation) if full else document(study.evaluation)) | density)
+
+
+def _studied(
+    file: Path, settings: Settings, column: str | None, application: str | None, bandwidth: float | None
+) -> tuple[Study, dict[str, Any]]:
+    """The study of either kind of log, and what is told of densities. Raises BadLog, OSError, ValueError."""
+    from shared.evaluation.running import study_file
+    from shared.evaluation.vectors import has_vectors, study_vectors
+
+    if has_vectors(file):
+        _vectors_alone(column, application, bandwidth)
+        found = study_vectors(file, settings, bandwidth)
+        return found.study, {"density": asdict(found.density)}
+    _no_bandwidth(bandwidth)
+    return study_file(file, settings, column, _outcomes(file, application)), {}
+
+
+def _write(report: Path, study: Study, settings: Settings, title: str) -> None:
+    from shared.evaluation.report import write_report
+
+    try:
+        write_report(report, study, settings, title)
+    except OSError as error:
+        fail(f"{report}: {error.strerror}", BAD_USAGE)
+    say(f"report: {report}")
 
 
 def _vectors_alone(column: str | None, application: str | None, bandwidth: float | None) -> None:

@@ -47,21 +47,36 @@ def reward(
 def benchmark(
     name: Annotated[str, typer.Argument(help="Which one; a wrong name shows those there are.")],
     as_json: Annotated[bool, typer.Option("--json", help="No table on stderr.")] = False,
+    size: Annotated[
+        list[str] | None, typer.Option(help="NAME=NUMBER, of those that have sizes; a wrong name shows them.")
+    ] = None,
 ) -> None:
     """Measure, on this machine: one JSON object with figures, peers' figures and ratios.
 
     Exit status 1 if a measurement fails.
     """
-    from shared.cli.benchmark_names import benchmarks, run
+    from shared.cli.benchmark_names import benchmarks, check, run
     from shared.cli.tables import benchmark_table
 
     known = benchmarks()
     if name not in known:
         fail(f"there is no benchmark {name!r}; there are: {', '.join(known)}", BAD_USAGE)
-    result = run(known[name])
+    try:
+        sizes = dict(_size(each) for each in size or ())
+        check(known[name], sizes)
+    except ValueError as error:
+        fail(f"--size {error}", BAD_USAGE)
+    result = run(known[name], sizes)
     if not as_json:
         benchmark_table(result)
     answer(result)
+
+
+def _size(given: str) -> tuple[str, int]:
+    name, _, number = given.partition("=")
+    if not number.isdecimal():
+        raise ValueError(f"{given}: must be NAME=NUMBER")
+    return name, int(number)
 
 
 def chosen_application(name: str, folder: Path | None) -> Application:

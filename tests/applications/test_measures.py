@@ -68,7 +68,7 @@ def test_the_reward_calculator_writes_them_beside_the_rewards_own_components() -
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"reward": {"emission": "on_interaction"}}, "need rewards that are emitted on_close"),
+        ({"reward": {"emission": "on_interaction"}}, "need reward.emission to be on_close"),
         ({"measures": SHOP["measures"][:1] * 2}, "error_rate: given more than once"),
         ({"measures": [{"name": "x", "types": []}]}, "at least 1 item"),
         ({"guards": [{"metric": "latency_ms", "quantile": 0.95}]}, "at_most, which must be given"),
@@ -78,3 +78,10 @@ def test_the_reward_calculator_writes_them_beside_the_rewards_own_components() -
 def test_what_makes_no_measure_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ApplicationSettings.model_validate(SHOP | changes)
+
+
+def test_measures_are_named_where_rewards_come_on_interaction() -> None:
+    """A reward is revised when its number changes, which an error need not do."""
+    with pytest.raises(ValidationError) as told:
+        ApplicationSettings.model_validate(SHOP | {"reward": {"emission": "on_interaction"}})
+    assert told.value.errors()[0]["ctx"]["key"] == "measures"

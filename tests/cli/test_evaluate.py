@@ -1,66 +1,18 @@
-"""streamwheel evaluate: its answer on real and on broken logs, and the page it writes."""
+"""streamwheel evaluate: its answer on real and on broken logs."""
 
 import json
 import math
-import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import typer
-from click.testing import Result
-from typer.testing import CliRunner
 
 from shared.cli.benchmarks.labelled_rows import SEPARATORS, load_rows
 from shared.cli.benchmarks.protocol import estimates
-from shared.cli.commands_evaluate import register
-from shared.core.estimators.log import Logged
-from shared.evaluation.segments import MOST, OTHERS, Segments
-from shared.evaluation.timeline import STRETCHES, Timeline
-
-OBD = Path(__file__).parents[1] / "data" / "evaluation" / "obd_men"
-FIXED = ["n", "effective_sample_size", "max_weight", "baseline", "estimates", "verdict", "reasons"]
-
-app = typer.Typer()
-register(app)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(each) for each in arguments])
-
-
-def answer(*arguments: object) -> dict:
-    done = run(*arguments)
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def columns(rows=2000, seed=0):
-    """A sound log of two actions, with a reward model."""
-    draw = np.random.default_rng(seed)
-    context = draw.random(rows)
-    first, target = 0.2 + 0.6 * context, 0.3 + 0.5 * context
-    taken = draw.random(rows) < first
-    return {
-        "reward": (draw.random(rows) < np.where(taken, 0.6, 0.3)).astype(float),
-        "propensity": np.where(taken, first, 1 - first),
-        "target_propensity": np.where(taken, target, 1 - target),
-        "q_logged": np.where(taken, 0.55, 0.35),
-        "q_target": 0.55 * target + 0.35 * (1 - target),
-    }
-
-
-def write(path: Path, data: dict) -> Path:
-    frame = pl.DataFrame(data)
-    if path.suffix == ".csv":
-        frame.write_csv(path)
-    else:
-        frame.write_parquet(path)
-    return path
+from tests.cli.evaluating import FIXED, OBD, answer, columns, run, write
 
 
 @pytest.fixture(scope="module")
@@ -311,177 +263,6 @@ def test_the_command_is_installed_and_keeps_stdout_for_machines(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert list(json.loads(done.stdout)) == FIXED
     assert "p.html" in done.stderr
-
-
-class Tags(HTMLParser):
-    """Open elements, which must close in order, and every attribute."""
-
-    VOID = frozenset({"meta"})
-    LOOSE = frozenset({"tr", "td", "th"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.seen: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID | self.LOOSE:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        if tag not in self.LOOSE:
-            assert self.open.pop() == tag
-
-
-def test_the_page_stands_alone_and_shows_everything(tmp_path: Path) -> None:
-    segment = np.where(np.arange(2000) % 3 == 0, "<b>few & odd</b>", "many")
-    log = write(tmp_path / "log.parquet", columns() | {"segment": segment})
-    page = tmp_path / "page.html"
-    found = answer(log, "--report", page)
-    text = page.read_text(encoding="utf-8")
-    tags = Tags()
-    tags.feed(text)
-    assert tags.open == []
-    assert tags.seen.count("svg") == 5
-    assert not {"script", "link", "img", "iframe"} & set(tags.seen)
-    assert not [value for name, value in tags.attributes if name in ("src", "href")]
-    assert not re.search(r"https?://|url\(|@import", text)
-    assert "prefers-color-scheme: dark" in text
-    assert "<b>few" not in text
-    assert "&lt;b&gt;few &amp; odd" in text
-    for title in ("Estimates", "Weights", "Reward over the log", "Effective sample over the log", "Segments"):
-        assert f"<h2>{title}</h2>" in text
-    assert f'class="verdict {found["verdict"]}"' in text
-    assert f"{found['estimates']['dr']['value']:.4g}" in text
-
-
-def test_a_page_can_be_written_of_a_log_without_any_weight(tmp_path: Path) -> None:
-    data = columns(300)
-    data["target_propensity"][:] = 0.0
-    page = tmp_path / "page.html"
-    found = answer(write(tmp_path / "log.csv", data), "--report", page)
-    assert found["verdict"] == "refused"
-    assert found["estimates"]["snips"] == {"value": None, "low": None, "high": None}
-    assert "No decision has any weight." in page.read_text(encoding="utf-8")
-
-
-def some(rows, seed=0):
-    data = columns(rows, seed)
-    return Logged(data["reward"], data["propensity"], data["target_propensity"])
-
-
-def test_a_timeline_keeps_its_stretches_few_and_its_sums_whole() -> None:
-    timeline = Timeline()
-    logs = [some(rows, rows) for rows in (50, 30, 1000, 12)]
-    for log in logs:
-        timeline.add(log)
-    assert timeline.length == 32
-    rewards = np.concatenate([log.reward for log in logs])
-    found = timeline.column("reward")
-    assert len(found) == 1092 // 32 <= STRETCHES
-    assert found == pytest.approx([rewards[n * 32 : n * 32 + 32].sum() for n in range(34)])
-
-
-def test_segments_are_estimated_apart_and_late_ones_together() -> None:
-    segments, log = Segments(), some(3000)
-    names = [f"s{n % 60:02d}" for n in range(3000)]
-    segments.add(log, names)
-    found = {each.name: each for each in segments.estimates(0.05)}
-    assert len(found) == MOST + 1
-    assert found[OTHERS].rows == 3000 - 50 * MOST
-    rows = np.arange(3000) % 60 == 7
-    weight, reward = log.weight[rows], log.reward[rows]
-    value = float((weight * reward).sum() / weight.sum())
-    error = float(np.sqrt((weight**2 * (reward - value) ** 2).sum()) / weight.sum())
-    assert found["s07"].value == pytest.approx(value)
-    assert found["s07"].interval.high - value == pytest.approx(1.959964 * error)
-
-
-def vectors(rows=3000, seed=0):
-    """Vectors around half the context; the policy's are nearer to what earns most, the context."""
-    draw = np.random.default_rng(seed)
-    context = draw.standard_normal((rows, 2))
-    taken = 0.5 * context + 0.7 * draw.standard_normal((rows, 2))
-    apart = (taken - 0.5 * context) / 0.7
-    columns = {"reward": 1 - ((taken - context) ** 2).sum(axis=1) + 0.5 * draw.standard_normal(rows)}
-    for place, name in enumerate(("loud", "fast")):
-        columns[f"action_{name}"] = taken[:, place]
-        columns[f"target_{name}"] = 0.7 * context[:, place]
-        columns[f"context_{name}"] = context[:, place]
-    return columns | {"density": np.exp(-0.5 * (apart**2).sum(axis=1)) / (2 * np.pi * 0.49)}
-
-
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_log_of_vectors_is_judged_and_says_where_its_densities_are_from(
-    tmp_path: Path, suffix: str
-) -> None:
-    data = vectors()
-    logged = answer(write(tmp_path / f"logged.{suffix}", data))
-    page = tmp_path / "page.html"
-    del data["density"]
-    estimated = answer(write(tmp_path / f"log.{suffix}", data), "--report", page)
-    for found, basis in ((logged, "logged"), (estimated, "estimated")):
-        assert list(found) == [*FIXED, "density"]
-        assert found["verdict"] == "pass"
-        assert found["reasons"][-1]["name"] == f"{basis}-density"
-        ends = found["estimates"]["dr"]
-        assert ends["low"] < 1 - 2 * 0.3**2 < ends["high"]
-    assert (logged["density"]["logged"], logged["density"]["estimated"]) == (3000, 0)
-    assert estimated["density"]["estimated"] == 3000
-    assert estimated["density"]["form"] == {"components": 1, "conditional": True}
-    assert "no density was logged: it is an estimate" in page.read_text(encoding="utf-8")
-
-
-def test_the_bandwidth_may_be_given_and_too_wide_a_one_is_refused(tmp_path: Path) -> None:
-    data = vectors()
-    data["reward"] = np.exp(
-        -12 * sum((data[f"action_{n}"] - data[f"target_{n}"]) ** 2 for n in ("loud", "fast"))
-    )
-    log = write(tmp_path / "log.parquet", data)
-    assert answer(log)["density"]["bandwidth"] == pytest.approx(3000**-0.25)
-    wide = answer(log, "--bandwidth", "0.3")
-    assert (wide["verdict"], wide["density"]["bandwidth"]) == ("refused", 0.3)
-    assert "smoothing-bias" in {reason["name"] for reason in wide["reasons"]}
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "words"),
-    [
-        ({"density": 0.0}, [], "column density, row 8: 0.0; it must be a finite number above zero"),
-        ({"action_loud": math.nan}, [], "column action_loud, row 8: nan; it must be a finite number"),
-        ({"target_fast": math.inf}, [], "column target_fast, row 8"),
-        ({"reward": None}, [], "column reward, row 8: nothing"),
-        ({}, ["--bandwidth", "-1"], "--bandwidth -1.0: must be"),
-        ({}, ["--baseline", "reward"], "a log of vectors has no propensities"),
-        ({}, ["--application", "search_ranking"], "name columns of a log of vectors with --metric"),
-        ({}, ["--metric", "cost"], "column cost is missing"),
-    ],
-    ids=str,
-)
-def test_broken_logs_of_vectors_are_named(tmp_path: Path, changes: dict, options: list, words: str) -> None:
-    data = {name: each.tolist() for name, each in vectors(200).items()}
-    for name, value in changes.items():
-        data[name][7] = value
-    done = run(write(tmp_path / "log.parquet", data), *options)
-    assert done.exit_code == 2
-    assert words in done.stderr
-    assert done.stdout == ""
-
-
-def test_vectors_need_the_policys_and_some_rows(tmp_path: Path) -> None:
-    data = vectors(200)
-    del data["target_fast"]
-    assert "column target_fast is missing" in run(write(tmp_path / "a.csv", data)).stderr
-    few = run(write(tmp_path / "b.csv", vectors(4)))
-    assert (few.exit_code, few.stdout) == (2, "")
-    assert "4 decisions; at least 5" in few.stderr
 
 
 def test_metrics_are_told_with_intervals_and_decide_nothing(tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ async def test_what_gives_vectors_is_followed_by_logged_densities_also_after_a_k
         found = await said(topics, 400)
         gauges = (await http.get("/metrics")).text
     reference, log = Reference.fit(log_of(policy, earlier)), log_of(policy, [*first, *second])
-    (weight, _), predicted = reference.weights(log), reference.predicted(log)
-    each = predicted.target + weight * (log.reward - predicted.logged)
+    (weight, wide), predicted = reference.weights(log), reference.predicted(log)
+    each = predicted.target + (2 * weight - wide) * (log.reward - predicted.logged)
     (metric,) = found.metrics
     assert metric.estimator == "dr-logged-density"
     assert metric.value == pytest.approx(each.mean(), rel=1e-9)

@@ -87,7 +87,8 @@ def test_the_estimate_is_that_of_all_decisions_at_once_with_corrections_counted_
     found = weigher.weigh(frame_of(list(last.values())))
     assert found.predicted is not None
     reward = found.frame["reward"].to_numpy()
-    each = found.predicted.target + found.weights[0] * (reward - found.predicted.logged)
+    narrow, wide = found.weights
+    each = found.predicted.target + (2 * narrow - wide) * (reward - found.predicted.logged)
     assert metric.value == pytest.approx(each.mean(), rel=1e-9)
     assert metric.baseline == pytest.approx(reward.mean(), rel=1e-9)
     assert made.total.weights[0].effective_sample_size == pytest.approx(

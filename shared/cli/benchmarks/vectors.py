@@ -1,121 +1,110 @@
-"""How often intervals of policies that give vectors hold the truth, where the log has no density.
+"""How often intervals of policies that give vectors hold the truth, which is known here.
 
-Two numbers around a context, and the seven weights of simulated searches, whose truth is known. What is
-refused claims nothing, and counts by its reasons.
+Two numbers around a context, and the seven weights of simulated searches, with densities that were logged and
+with estimates of them. What is refused claims nothing, and counts by its reasons.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
-from shared.applications.registry import load
-from shared.applications.search_ranking.simulator import SearchSimulator
-from shared.applications.search_ranking.weights import normalised, read_presets
+from shared.cli.benchmarks import vector_logs
 from shared.cli.benchmarks.machine import machine
 from shared.cli.output import say
-from shared.core.arrays import Floats
 from shared.core.estimators.continuous.smoothing import WIDENED, smoothing_reasons
-from shared.core.estimators.continuous.weighing import VectorLog, Weighing
+from shared.core.estimators.continuous.weighing import Weighing
 from shared.core.estimators.settings import Settings
 from shared.evaluation.study import Chunk, Study
 
 SETTINGS = Settings(resamples=500)
-LOGS, ROWS = 200, 4_000
-SEARCH_LOGS, SEARCHES = 8, 4_000
 UNSETTLED = frozenset({"interval-holds-baseline", "worse-than-baseline"})
+WORLDS = {
+    "two numbers": vector_logs.smooth,
+    "two numbers, kinked rewards": vector_logs.kinked,
+    "seven weights": vector_logs.ranking,
+}
 
-Draw = Callable[[np.random.Generator], VectorLog]
+
+@dataclass(frozen=True)
+class Job:
+    """One simulated log."""
+
+    world: str
+    rows: int
+    logged: bool
+    """Whether it has densities."""
+    seed: int = 0
+
+    def __str__(self) -> str:
+        density = "logged" if self.logged else "estimated"
+        return f"{self.world}, {self.rows} decisions, {density} density"
 
 
-def run() -> dict[str, Any]:
-    """Measure."""
-    on = machine()
-    truth, draw = _around()
-    figures = {f"two_{name}": value for name, value in _coverage(draw, truth, LOGS).items()}
-    say("two numbers: done; seven weights")
-    truth, draw = _ranking()
-    figures |= {f"seven_{name}": value for name, value in _coverage(draw, truth, SEARCH_LOGS).items()}
+@dataclass(frozen=True)
+class Trial:
+    """What was made of it."""
+
+    doubts: frozenset[str]
+    covered: bool
+    size: float
+    """Effective."""
+
+
+def run(logs: int = 400, rows: int = 4_000, search_logs: int = 20, searches: int = 100_000) -> dict[str, Any]:
+    """Measure; `searches` are those of the longest logs of seven weights. Of logs whose densities have to be
+    estimated there are fewer: that takes the time."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of each process: there are as many as cores
+    on, figures = machine(), dict[str, Any]()
+    plan = [
+        (Job("two numbers", rows, True), logs),
+        (Job("two numbers", rows, False), -(-logs // 3)),
+        (Job("two numbers, kinked rewards", rows, True), logs),
+        *((Job("seven weights", -(-searches // part), True), search_logs) for part in (25, 5, 1)),
+        (Job("seven weights", -(-searches // 25), False), search_logs),
+    ]
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for job, number in plan:
+            say(f"{number} logs of {job}")
+            found = list(pool.map(trial, [replace(job, seed=seed) for seed in range(number)]))
+            figures |= {f"{job}: {name}": value for name, value in _told(found).items()}
     return {"benchmark": "vectors", "figures": figures, "peers": {}, "ratios": {}, "machine": on}
 
 
-def _coverage(draw: Draw, truth: float, logs: int) -> dict[str, Any]:
-    answered = covered = 0
-    reasons, sizes = Counter[str](), []
-    for seed in range(logs):
-        weighing = Weighing(draw(np.random.default_rng(seed)))
-        log = weighing.weighed()
-        found = Study([Chunk(log)], SETTINGS, models=True).evaluation
-        doubts = {
-            each.name
-            for each in (
-                *found.reasons,
-                *weighing.support_reasons(SETTINGS.limits),
-                *smoothing_reasons(log, weighing.weighed(WIDENED), SETTINGS.limits),
-            )
-        } - UNSETTLED
-        sizes.append(found.effective_sample_size)
-        reasons.update(doubts)
-        if not doubts:
-            answered += 1
-            ends = found.estimates["dr"].interval
-            covered += ends.low <= truth <= ends.high
+def trial(job: Job) -> Trial:
+    """Evaluate one log."""
+    world = WORLDS[job.world]()
+    log = world.draw(np.random.default_rng(job.seed), job.rows)
+    weighing = Weighing(log if job.logged else replace(log, density=None))
+    weighed = weighing.weighed()
+    found = Study([Chunk(weighed)], SETTINGS, models=True).evaluation
+    reasons = [
+        *found.reasons,
+        *weighing.support_reasons(SETTINGS.limits),
+        *smoothing_reasons(weighed, weighing.weighed(WIDENED), SETTINGS.limits),
+    ]
+    ends = found.estimates["dr"].interval
+    return Trial(
+        frozenset(each.name for each in reasons) - UNSETTLED,
+        ends.low <= world.truth <= ends.high,
+        found.effective_sample_size,
+    )
+
+
+def _told(found: Sequence[Trial]) -> dict[str, Any]:
+    answered = [each for each in found if not each.doubts]
+    reasons = Counter(name for each in found for name in each.doubts)
     return {
-        "logs": logs,
-        "answered": answered,
-        "covered": round(covered / answered, 3) if answered else None,
-        "effective_sample_size": round(float(np.median(sizes)), 1),
-        "refused": dict(reasons.most_common()),
+        "answered": f"{len(answered)} of {len(found)}",
+        "covers": round(float(np.mean([each.covered for each in answered])), 3) if answered else None,
+        "covers, refused or not": round(float(np.mean([each.covered for each in found])), 3),
+        "effective sample size": round(float(np.median([each.size for each in found])), 1),
+        "refused for": dict(reasons.most_common()),
     }
-
-
-def _around() -> tuple[float, Draw]:
-    """Vectors around half the context; the target's lie elsewhere, where no quadratic fits the reward."""
-
-    def policy(contexts: Floats) -> Floats:
-        return np.asarray(0.6 * np.tanh(contexts[:, :2]) + 0.2)
-
-    def reward(contexts: Floats, vectors: Floats) -> Floats:
-        apart = ((vectors - contexts[:, :2]) ** 2).sum(axis=1)
-        return np.asarray(1 - apart + 0.5 * np.sin(2 * vectors[:, 0]))
-
-    def draw(random: np.random.Generator) -> VectorLog:
-        contexts = random.standard_normal((ROWS, 3))
-        taken = 0.5 * contexts[:, :2] + 0.7 * random.standard_normal((ROWS, 2))
-        earned = reward(contexts, taken) + random.standard_normal(ROWS)
-        return VectorLog(contexts, taken, policy(contexts), earned)
-
-    contexts = np.random.default_rng(10**6).standard_normal((10**6, 3))
-    return float(reward(contexts, policy(contexts)).mean()), draw
-
-
-def _ranking() -> tuple[float, Draw]:
-    """Searches logged by noise around presets; the target gives each state its nearest preset."""
-    world, application = SearchSimulator(read_presets(), 0), load()["search_ranking"]
-    presets = normalised(np.array(list(world.presets.presets.values())))
-    best = world.best_weights[[each.truth for each in world.situations]]
-    wanted = presets[np.abs(best[:, None] - presets).sum(axis=2).argmin(axis=1)]
-    of_kind = {each.truth: vector for each, vector in zip(world.situations, wanted, strict=True)}
-
-    def draw(random: np.random.Generator) -> VectorLog:
-        raw = world.logged_weights(SEARCHES, random)
-        situations = [world.start(random) for _ in range(SEARCHES)]
-        told = [world.outcome(each, own, random) for each, own in zip(situations, raw, strict=True)]
-        states = np.stack([application.featurise(each.context) for each in situations]).astype(np.float64)
-        vectors = np.stack([of_kind[each.truth] for each in situations])
-        return VectorLog(states, normalised(raw), vectors, _rewards(told))
-
-    return world.mean_reward_of_weights(lambda _: 2 * wanted), draw
-
-
-def _rewards(told: list[tuple[str, int, list[float]]]) -> Floats:
-    from shared.applications.search_ranking.reward import NOTHING, VALUES, price_multiplier, rank_weight
-
-    ranks = rank_weight(np.array([float(rank) for _, rank, _ in told]))
-    prices = price_multiplier(np.array([prices[rank - 1] for _, rank, prices in told]))
-    worth = np.array([VALUES.get(kind, NOTHING) for kind, _, _ in told])
-    bought, nothing = (np.array([kind == wanted for kind, _, _ in told]) for wanted in ("purchase", "none"))
-    return np.asarray(np.where(nothing, NOTHING, worth * ranks * np.where(bought, prices, 1.0)))

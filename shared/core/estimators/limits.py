@@ -54,4 +54,4 @@ class Limits:
     no density."""
     smoothing_bias: float = 0.75
     """Largest bias of a kernel around a policy's vector, in standard errors: it leaves a 95 % interval 88 %.
-    Chance alone exceeds it in one evaluation of seventy."""
+    Chance alone exceeds it in one evaluation of a hundred."""

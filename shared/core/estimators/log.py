@@ -24,6 +24,8 @@ class Logged:
     """A reward model's prediction for the logged action, from a model that has not seen the row."""
     q_target: Floats | None = None
     """The same model's mean prediction over the target policy's actions."""
+    correction: Floats | None = None
+    """Added to each row of the doubly robust estimate: what makes up for the bias of weights by a kernel."""
     cluster: NDArray[np.uint64] | None = None
     """Hash of the subject, where rows of one subject depend on one another."""
     metrics: Mapping[str, Floats] = field(default_factory=dict)
@@ -77,6 +79,7 @@ def first_fault(log: Logged) -> Fault | None:
         ("target_propensity", log.target_propensity, _share(log.target_propensity), PROBABILITY),
         ("q_logged", log.q_logged, None, NUMBER),
         ("q_target", log.q_target, None, NUMBER),
+        ("correction", log.correction, None, NUMBER),
         ("the baseline's propensity", log.baseline_propensity, _share(log.baseline_propensity), PROBABILITY),
         *((name, values, None, NUMBER) for name, values in log.metrics.items()),
     ]

@@ -11,6 +11,7 @@ from shared.core.noise import normals
 from shared.core.policies.configuration import PolicyConfiguration
 from shared.core.policies.learner import Learner, fold
 from shared.core.policies.model import Model, Signature
+from shared.core.policies.rows import Rows
 from shared.core.policies.statistics import Statistics
 
 
@@ -80,8 +81,17 @@ def _parts(learners: Sequence[Learner], mapped: FeatureMap | None) -> list[Stati
     folded = [learner.folded for learner in learners]
     if mapped is None:
         return folded
-    opened = [learner for learner in learners if len(learner.open_rows)]
-    return folded + [fold(mapped, learner.open_rows, learner.folded) for learner in opened]
+    # Rows that the same resets apply to are folded together: once, not for each partition.
+    alike: dict[bytes | None, list[Learner]] = {}
+    for learner in learners:
+        since = learner.folded.since_ms
+        alike.setdefault(None if since is None else since.tobytes(), []).append(learner)
+    rows = [Rows.concat([learner.open_rows for learner in group]) for group in alike.values()]
+    return folded + [
+        fold(mapped, each, group[0].folded)
+        for each, group in zip(rows, alike.values(), strict=True)
+        if len(each)
+    ]
 
 
 def _discounts(parts: Sequence[Statistics]) -> tuple[int, list[float]]:

@@ -13,6 +13,7 @@ from shared.core.estimators.continuous.smoothing import WIDENED, smoothing_reaso
 from shared.core.estimators.continuous.weighing import VectorLog, Weighing, default_bandwidth
 from shared.core.estimators.evaluation import Evaluation, evaluate
 from shared.core.estimators.limits import Limits
+from shared.core.estimators.log import Logged
 from shared.core.estimators.registry import one_step
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.summary import Summary
@@ -50,9 +51,18 @@ def log_of(rows: int, seed: int = 0, logged: bool = False) -> VectorLog:
 
 
 def judged(weighing: Weighing) -> Evaluation:
+    return judged_log(weighing.weighed())
+
+
+def judged_log(log: Logged) -> Evaluation:
     summary = Summary(one_step())
-    summary.add(weighing.weighed())
+    summary.add(log)
     return evaluate(summary, Settings(resamples=300))
+
+
+def holds(found: Evaluation, truth: float) -> bool:
+    ends = found.estimates["dr"].interval
+    return ends.low <= truth <= ends.high
 
 
 def names(weighing: Weighing) -> set[str]:
@@ -168,6 +178,20 @@ def test_the_default_bandwidth_narrows_faster_than_the_rate_of_least_error() -> 
     assert default_bandwidth(10**6, 6) == pytest.approx(0.5**0.25 * 10**-0.75)
 
 
+def test_a_bias_that_grows_with_the_bandwidth_is_made_up_for() -> None:
+    """The target is best at a kink of the reward: one kernel alone misses by two standard errors."""
+    held = alone = 0
+    for seed in range(40):
+        log = log_of(3000, seed, logged=True)
+        draw = np.random.default_rng(1000 + seed)
+        earned = 1 - np.abs(log.taken - log.wanted).sum(axis=1) + draw.standard_normal(3000)
+        found = Weighing(replace(log, reward=earned)).weighed()
+        held += holds(judged_log(found), 1.0)
+        alone += holds(judged_log(replace(found, correction=None)), 1.0)
+    assert held >= 35
+    assert alone < 30
+
+
 @pytest.mark.parametrize("logged", [True, False])
 def test_intervals_hold_the_truth_or_are_refused(logged: bool) -> None:
     answered = covered = 0
@@ -179,7 +203,7 @@ def test_intervals_hold_the_truth_or_are_refused(logged: bool) -> None:
             answered += 1
             ends = found.estimates["dr"].interval
             covered += ends.low < TRUTH < ends.high
-            assert ends.high - ends.low < 0.6
+            assert ends.high - ends.low < 0.8
     assert answered >= 16
     assert covered >= answered - 2
 

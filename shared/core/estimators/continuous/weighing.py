@@ -3,7 +3,8 @@
 Where actions are vectors of numbers, a policy that gives one vector never gives a logged one exactly. Its
 place is taken by a normal kernel around its vector (Kallus and Zhou 2018, section 3), in coordinates in which
 logged vectors are uncorrelated and of variance one; a weight is the kernel over the density with which the
-vector was logged. Wide kernels count more decisions, and blur the policy; `smoothing` says when too much.
+vector was logged. Wide kernels count more decisions, and blur the policy: `smoothing` makes up for that to
+first order, and says when it does not do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from shared.core.arrays import Bools, Floats
 from shared.core.estimators.continuous.action_model import Predicted, predict
 from shared.core.estimators.continuous.behaviour import Behaviour, Form, chosen_form
 from shared.core.estimators.continuous.coordinates import Coordinates
+from shared.core.estimators.continuous.smoothing import WIDENED
 from shared.core.estimators.hashing import Hashes, mix
 from shared.core.estimators.limits import Limits, Reason
 from shared.core.estimators.log import Logged
@@ -130,20 +132,26 @@ class Weighing:
         return Density(len(self._log) - absent, absent, self.bandwidth, self.coordinates.size, self._form)
 
     def weighed(self, widened: float = 1.0) -> Logged:
-        """The log with weights and a reward model's predictions, under a kernel `widened` by a factor."""
-        log, width = self._log, self.bandwidth * widened
-        ratio = log_weights(self.taken, self.wanted, self._outside, self.log_density, width)
+        """The log with weights, a reward model's predictions, and what corrects the bias of the kernel, which
+        is `widened` by a factor."""
+        log, predicted = self._log, self._predicted
+        ratio, wider = (self._log_weights(widened * factor) for factor in (1.0, WIDENED))
         # Only the ratio of both densities counts: the larger one is called 1, so that both are shares.
         propensity, target = np.exp(-np.maximum(ratio, 0.0)), np.exp(np.minimum(ratio, 0.0))
         return Logged(
             reward=log.reward,
             propensity=propensity,
             target_propensity=target,
-            q_logged=self._predicted.logged,
-            q_target=self._predicted.target,
+            q_logged=predicted.logged,
+            q_target=predicted.target,
+            correction=(np.exp(ratio) - np.exp(wider)) / (WIDENED - 1) * (log.reward - predicted.logged),
             cluster=log.cluster,
             metrics=log.metrics,
         )
+
+    def _log_weights(self, widened: float) -> Floats:
+        width = self.bandwidth * widened
+        return log_weights(self.taken, self.wanted, self._outside, self.log_density, width)
 
     def support_reasons(self, limits: Limits) -> Iterator[Reason]:
         """Yield the share of decisions in which the target's vector is where the log has next to none."""

@@ -9,7 +9,7 @@ from shared.core.estimators.log import Logged
 
 @dataclass(frozen=True)
 class DoublyRobust:
-    """mean(q_target + w (r - q_logged))."""
+    """mean(q_target + w (r - q_logged)), and what corrects a weight's own bias."""
 
     name: str = "dr"
     parameter: None = None
@@ -18,7 +18,8 @@ class DoublyRobust:
     def terms(self, log: Logged) -> Terms:
         """The model's prediction, corrected by its weighted residual."""
         q_logged, q_target = log.models
-        return Terms(q_target + log.weight * (log.reward - q_logged))
+        found = q_target + log.weight * (log.reward - q_logged)
+        return Terms(found if log.correction is None else found + log.correction)
 
 
 def estimators() -> Iterator[DoublyRobust]:
