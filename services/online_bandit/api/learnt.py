@@ -3,7 +3,7 @@
 Everything here is plain computing for one worker thread; the event loop only takes what comes out.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -73,15 +73,17 @@ class LearntPolicies:
 
     def save(self, path: Path) -> None:
         """Keep everything learnt in a file that `load` reads."""
-        records = []
+        segments.replace(path, self._records())
+
+    def _records(self) -> Iterator[Record]:
+        """One partition's statistics after the other: together they would double what this process holds."""
         for (application, policy), replica in self._replicas.policies.items():
             for number, part in replica.partitions.items():
                 source = Source(application, policy, number)
                 for key, record in snapshot_records(
                     source, part.learner, sequence=part.sequence, next_offset=part.next_offset
                 ):
-                    records.append(Record(TOPIC, key, encode(schema(TOPIC), record)))
-        segments.replace(path, records)
+                    yield Record(TOPIC, key, encode(schema(TOPIC), record))
 
     def load(self, path: Path, timestamp: int) -> set[str]:
         """Take what `save` kept; the applications it tells something about."""

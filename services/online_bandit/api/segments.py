@@ -3,7 +3,7 @@
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,11 +64,14 @@ def remove(path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def replace(path: Path, records: Sequence[Record]) -> None:
+def replace(path: Path, records: Iterable[Record]) -> None:
     """Put a file of these records in the place of any other, as a whole or not at all."""
     draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    append(draft, [framed(record) for record in records])
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        for record in records:
+            file.write(framed(record))
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(path)
     _sync_folder(path.parent)
 
