@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -34,7 +35,12 @@ class LinearPolicy:
 
     def features(self, contexts: np.ndarray) -> Floats:
         """Map raw contexts (n, width) to features (n, size)."""
-        return FeatureMap(self.configuration, self.width, 0, self.scaling)(contexts)
+        return self._map(contexts)
+
+    @cached_property
+    def _map(self) -> FeatureMap:
+        """Made once: drawing its frequencies takes longer than using them."""
+        return FeatureMap(self.configuration, self.width, 0, self.scaling)
 
     def probabilities(self, contexts: np.ndarray) -> Floats:
         """Return the exact distribution over the actions, (n, actions), for raw contexts (n, width)."""
