@@ -1,8 +1,9 @@
 """Records to the join's columns and emissions to records: pure functions over batches."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,8 @@ from shared.wire.columns import Columns, decode_columns
 from shared.wire.rewards import encode_rewards
 from shared.wire.schemas import schema
 from shared.wire.slices import Slices, concat
+
+T = TypeVar("T", Decisions, Interactions)
 
 ACTIVATION = "$activation"
 """Type of the interaction that activates a deferred decision."""
@@ -156,21 +159,15 @@ class Handlers:
         }
         keep, sifted = self._sift(records, columns, checks)
         rows = columns.rows[keep]
-        ids, raws = _strings(frame["decision_id"], keep), records.values.take(rows)
-        codes, deferred = codes[keep], frame["deferred"].to_numpy()[keep]
-        times, offsets = records.timestamps[rows], records.offsets[rows]
-        found = {
-            partition: Decisions(
-                ids=ids[run],
-                applications=codes[run],
-                deferred=deferred[run],
-                raws=raws[run],
-                times=times[run],
-                offsets=offsets[run],
-            )
-            for partition, run in records.runs(rows)
-        }
-        return found, sifted
+        whole = Decisions(
+            ids=_strings(frame["decision_id"], keep),
+            applications=codes[keep],
+            deferred=frame["deferred"].to_numpy()[keep],
+            raws=records.values.take(rows),
+            times=records.timestamps[rows],
+            offsets=records.offsets[rows],
+        )
+        return _apart(whole, records, rows), sifted
 
     def interactions(self, batches: Sequence[Records]) -> tuple[dict[int, Interactions], Sifted]:
         """Decode, check and sort out interactions: those of each partition, whose batches stand together."""
@@ -189,23 +186,16 @@ class Handlers:
         }
         keep, sifted = self._sift(records, columns, checks)
         rows = columns.rows[keep]
-        ids, raws = _strings(frame["interaction_id"], keep), records.values.take(rows)
-        decision_ids = _strings(frame["decision_id"], keep)
-        codes, activations = codes[keep], (frame["type"] == ACTIVATION).to_numpy()[keep]
-        times, offsets = records.timestamps[rows], records.offsets[rows]
-        found = {
-            partition: Interactions(
-                ids=ids[run],
-                decision_ids=decision_ids[run],
-                applications=codes[run],
-                activations=activations[run],
-                raws=raws[run],
-                times=times[run],
-                offsets=offsets[run],
-            )
-            for partition, run in records.runs(rows)
-        }
-        return found, sifted
+        whole = Interactions(
+            ids=_strings(frame["interaction_id"], keep),
+            decision_ids=_strings(frame["decision_id"], keep),
+            applications=codes[keep],
+            activations=(frame["type"] == ACTIVATION).to_numpy()[keep],
+            raws=records.values.take(rows),
+            times=records.timestamps[rows],
+            offsets=records.offsets[rows],
+        )
+        return _apart(whole, records, rows), sifted
 
     def evaluate(
         self, application: int, raws: list[bytes], owner: Ints, decisions: list[bytes]
@@ -296,6 +286,15 @@ _EXPLANATIONS = {
     "no-decision": "no decision with this decision_id was appended in time",
     "reward-not-finite": "the reward function gave no finite number",
 }
+
+
+def _apart(whole: T, records: _Gathered, rows: Ints) -> dict[int, T]:
+    """Facts from these rows, by partition."""
+    columns = {column.name: getattr(whole, column.name) for column in fields(whole)}
+    return {
+        partition: type(whole)(**{name: values[run] for name, values in columns.items()})
+        for partition, run in records.runs(rows)
+    }
 
 
 def _dead(records: _Gathered, row: int, reason: str, message: str) -> Dead:
