@@ -6,17 +6,14 @@ are those of a very small model; the ratios to trl are what counts.
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from shared.cli.benchmarks.machine import machine
+from shared.cli.benchmarks.turns import Throughput, by_turns
 from shared.cli.output import say
 
 if TYPE_CHECKING:
@@ -26,8 +23,11 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[3] / "tests" / "data"
 LLAMA = str(DATA / "stories260k")
 SEED = 0
-#: Shortest pairs that are timed, and how often each side is.
-TIMED_PAIRS, REPEATS = 200, 4
+#: Shortest pairs that are timed.
+TIMED_PAIRS = 200
+#: Shortest pairs that an adapter is made of, and the share of them that it is measured on.
+ADAPTED_PAIRS, HELD_OUT = 800, 0.25
+ACCURACIES = ("accuracy", "base_accuracy", "accuracy_gain")
 #: A model this small needs larger steps than the defaults, which are for models of 10^8 parameters and more.
 RATE = 1e-3
 
@@ -39,14 +39,23 @@ def run() -> dict[str, Any]:
         root = Path(folder)
         reward = _reward_throughput(pairs.head(TIMED_PAIRS))
         preference = _preference_throughput(pairs.head(TIMED_PAIRS))
-        adapter = candidate("dpo", pairs.head(400), root, base_model=LLAMA, learning_rate=RATE, epochs=1)
+        adapter = candidate(
+            "dpo",
+            pairs.head(ADAPTED_PAIRS),
+            root,
+            base_model=LLAMA,
+            learning_rate=RATE,
+            epochs=1,
+            held_out=HELD_OUT,
+        )
         greedy = _greedy(adapter, root)
     return {
         "benchmark": "train-language",
         "figures": {
             "reward_model_pairs_per_s": reward.ours,
             "dpo_pairs_per_s": preference.ours,
-            "dpo": {name: adapter.manifest.metrics[name] for name in ("accuracy", "base_accuracy")},
+            **{f"dpo, {name}": _interval(adapter, name) for name in ACCURACIES},
+            "dpo, pairs held out": int(adapter.manifest.metrics["held_out_pairs"]),
             "greedy": greedy,
         },
         "peers": {"trl_reward_model_pairs_per_s": reward.theirs, "trl_dpo_pairs_per_s": preference.theirs},
@@ -126,7 +135,7 @@ def _reward_throughput(pairs: pl.DataFrame) -> Throughput:
                 processing_class=tokenizer,
             ).train()
 
-    return _rates(drawn.pairs.height, mine, bare)
+    return by_turns(drawn.pairs.height, mine, bare)
 
 
 def _preference_throughput(pairs: pl.DataFrame) -> Throughput:
@@ -167,7 +176,7 @@ def _preference_throughput(pairs: pl.DataFrame) -> Throughput:
                 ),
             ).train()
 
-    return _rates(asked.height, mine, bare)
+    return by_turns(asked.height, mine, bare)
 
 
 def _bare(parameters: Any) -> dict[str, Any]:
@@ -179,33 +188,9 @@ def _bare(parameters: Any) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """Samples a second of both sides, and the middle one of the ratios of runs that followed each other.
-
-    Ratios by processor time too: that says what is overhead where others use the machine meanwhile.
-    """
-
-    ours: float
-    theirs: float
-    ratio: float
-    processor_ratio: float
-
-
-def _rates(count: int, mine: Callable[[], None], bare: Callable[[], None]) -> Throughput:
-    """Both sides take turns, and who begins does, so that the machine's load hits both alike."""
-    found: dict[str, list[tuple[float, float]]] = {"ours": [], "trl": []}
-    for turn in range(REPEATS):
-        for side in ("ours", "trl") if turn % 2 else ("trl", "ours"):
-            say(f"timing {side}, {turn + 1} of {REPEATS}")
-            start = (time.perf_counter(), time.process_time())
-            mine() if side == "ours" else bare()
-            took = (time.perf_counter() - start[0], time.process_time() - start[1])
-            found[side].append((count / took[0], count / took[1]))
-    both = list(zip(found["ours"], found["trl"], strict=True))
-    ratio, processor_ratio = (statistics.median(mine[n] / bare[n] for mine, bare in both) for n in (0, 1))
-    ours, theirs = (max(rate for rate, _ in found[side]) for side in ("ours", "trl"))
-    return Throughput(ours, theirs, ratio, processor_ratio)
+def _interval(adapter: Artefact, name: str) -> list[float]:
+    """The metric, and the ends of its 95 % interval."""
+    return [round(adapter.manifest.metrics[f"{name}{end}"], 4) for end in ("", "_low", "_high")]
 
 
 def _greedy(adapter: Artefact, root: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ weights lie from the nearest logged ones, for states as they occur, beside weigh
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from shared.applications.search_ranking.simulator import SearchSimulator
 from shared.applications.search_ranking.weights import normalised, read_presets
 from shared.applications.simulation import Situation
 from shared.cli.benchmarks.machine import machine
+from shared.cli.benchmarks.turns import Throughput, by_turns
 from shared.cli.output import say
 from shared.core.arrays import Floats
 
@@ -31,7 +31,7 @@ SEARCHES = 4_000
 EPOCHS = 50
 SEED = 0
 RACE_STEPS = 200
-"""Of each contestant; both start with a data set in memory and end with a fitted policy."""
+"""Of each contestant; both start with searches in memory and end with a fitted policy."""
 
 
 def run() -> dict[str, Any]:
@@ -53,7 +53,7 @@ def run() -> dict[str, Any]:
     contexts = [application.featurise(each.context) for each in world.situations]
     served = policy.action(np.stack(contexts))
     logged = np.array(data.tables["searches"]["action"].to_list())
-    ours, bare = _race(data)
+    race = _race(data)
     return {
         "benchmark": "train-search-ranking",
         "figures": {
@@ -63,16 +63,19 @@ def run() -> dict[str, Any]:
             "distance_to_nearest_logged": round(_nearest(served, logged), 4),
             "distance_of_blind_weights": round(_nearest(random.dirichlet(np.ones(7), 120), logged), 4),
             "onnx_difference": made.manifest.metrics["onnx_difference"],
-            "steps_per_s": round(ours, 2),
+            "steps_per_s": round(race.ours, 2),
         },
         "peers": {
             "log: mean_reward": round(_of_log(world, random), 4),
             "optimum: mean_reward": round(
                 world.mean_reward_of_weights(lambda all_: 2 * world.best_weights[[s.truth for s in all_]]), 4
             ),
-            "d3rlpy bare: steps_per_s": round(bare, 2),
+            "d3rlpy bare: steps_per_s": round(race.theirs, 2),
         },
-        "ratios": {"d3rlpy bare": round(ours / bare, 3)},
+        "ratios": {
+            "d3rlpy bare": round(race.ratio, 3),
+            "d3rlpy bare, by processor time": round(race.processor_ratio, 3),
+        },
         "machine": on,
     }
 
@@ -92,8 +95,8 @@ def _nearest(weights: Floats, logged: Floats) -> float:
     return float(np.mean([(np.abs(logged - row).sum(axis=1) / 2).min() for row in normalised(2 * weights)]))
 
 
-def _race(data: Dataset) -> tuple[float, float]:
-    """Steps per second of ours and of d3rlpy's own `fit`, each run twice by turns, the faster counts."""
+def _race(data: Dataset) -> Throughput:
+    """Steps of ours and of d3rlpy's own `fit`."""
     import d3rlpy
 
     from shared.algorithms.cql import train as ours
@@ -104,21 +107,24 @@ def _race(data: Dataset) -> tuple[float, float]:
     parameters = ours.Parameters()
     searches = read(data, parameters)
     scaler = Scaler.fit(searches.states)
-    rates: dict[str, list[float]] = {"ours": [], "bare": []}
-    for _ in range(2):
+
+    def mine() -> None:
         with workspace(SEED):
-            transitions = ours.transitions(searches, scaler)
-            began = time.perf_counter()
-            fit(ours.configuration(parameters), transitions, RACE_STEPS, lambda share, doing: None)
-            rates["ours"].append(RACE_STEPS / (time.perf_counter() - began))
-            bare = ours.configuration(parameters).create()
-            began = time.perf_counter()
-            bare.fit(
-                transitions,
+            fit(
+                ours.configuration(parameters),
+                ours.transitions(searches, scaler),
+                RACE_STEPS,
+                lambda share, doing: None,
+            )
+
+    def bare() -> None:
+        with workspace(SEED):
+            ours.configuration(parameters).create().fit(
+                ours.transitions(searches, scaler),
                 n_steps=RACE_STEPS,
                 n_steps_per_epoch=RACE_STEPS,
                 logger_adapter=d3rlpy.logging.NoopAdapterFactory(),
                 show_progress=False,
             )
-            rates["bare"].append(RACE_STEPS / (time.perf_counter() - began))
-    return max(rates["ours"]), max(rates["bare"])
+
+    return by_turns(RACE_STEPS, mine, bare)

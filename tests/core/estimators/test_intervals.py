@@ -128,6 +128,23 @@ def test_the_asymptotic_sequence_is_the_papers_width():
     assert asymptotic_half_width(variance, 0, alpha, tuned_at) == math.inf
 
 
+@pytest.mark.parametrize(
+    ("canary", "stable", "alpha", "half"),
+    [
+        ((100, 30), (900, 270), 0.05, 0.16249121455400223),
+        ((5000, 1600), (5000, 1500), 0.05, 0.028311630277605165),
+        ((123, 20), (9000, 3000), 0.01, 0.12077012849001473),
+        ((50000, 15500), (50000, 15000), 0.05, 0.00971592986318262),
+        ((40, 30), (60, 20), 0.1, 0.593999535558104),
+    ],
+)
+def test_growthbooks_sequential_test_of_two_proportions_has_the_same_width(canary, stable, alpha, half):
+    """Half widths of SequentialTwoSidedTTest, absolute differences, in gbstats 0.8.0, tuned at 5,000."""
+    parts = [won / n * (1 - won / n) / n for n, won in (canary, stable)]
+    count = canary[0] + stable[0]
+    assert asymptotic_half_width(sum(parts) * count, count, alpha, 5000.0) == pytest.approx(half, rel=1e-12)
+
+
 def test_the_asymptotic_sequence_is_nearly_tightest_where_it_is_tuned():
     tight = asymptotic_half_width(1.0, 5000, 0.05, 5000)
     assert tight <= 1.001 * min(
