@@ -24,8 +24,9 @@ class Choices:
     """(n,), position of the logged action in `names`."""
     offered: NDArray[np.bool_]
     """(n, k)."""
-    never: NDArray[np.bool_]
-    """(n, k), whether the logging policy says that it never takes the action here."""
+    logged: Floats
+    """(n, k), the distribution that the decision was drawn from; a row of NaN where it is not logged, or was
+    drawn beside another arm's: what this one never takes, the other may."""
     sound: NDArray[np.bool_]
     """(n,), whether the logged propensity is one, and is what the logged probabilities say, if they do."""
 
@@ -59,13 +60,13 @@ def choices(frame: pl.DataFrame, known: Sequence[str], actions: Sequence[str]) -
     place = {name: position for position, name in enumerate(names)}
     chosen = frame["action"].replace_strict(place, return_dtype=pl.Int64).to_numpy()
     offered = np.zeros((frame.height, len(names)), dtype=bool)
-    never = np.zeros(offered.shape, dtype=bool)
+    logged = np.full(offered.shape, np.nan)
     stated, total = np.full(frame.height, np.nan), np.full(frame.height, np.nan)
     for listed, rows in offered_lists:
         columns = np.array([place[name] for name in listed], np.int64)
         offered[np.ix_(rows, columns)] = True
-        _state(frame, listed, rows, stated, total, never, columns)
-    return Choices(names, chosen, offered, never, _sound(frame, chosen, offered, stated, total))
+        _state(frame, listed, rows, stated, total, logged, columns)
+    return Choices(names, chosen, offered, logged, _sound(frame, chosen, offered, stated, total))
 
 
 def _groups(frame: pl.DataFrame, actions: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.int64]]]:
@@ -86,11 +87,11 @@ def _state(
     rows: NDArray[np.int64],
     stated: Floats,
     total: Floats,
-    never: NDArray[np.bool_],
+    distributions: Floats,
     columns: NDArray[np.int64],
 ) -> None:
     """Fill in what rows that were offered this list log: the chosen action's probability, the sum of all, and
-    which are none."""
+    all."""
     part = frame[rows]
     full = (part["probabilities"].list.len() == len(listed)).to_numpy()
     some = (part["probabilities"].list.len() > 0).to_numpy()
@@ -104,9 +105,10 @@ def _state(
     chosen = logged["action"].replace_strict(place, default=-1, return_dtype=pl.Int64).to_numpy()
     taken = np.where(chosen >= 0, matrix[np.arange(len(matrix)), chosen], 0.0)
     stated[rows[full]], total[rows[full]] = taken, matrix.sum(axis=1)
-    # Beside another arm, what this one never takes the other may.
     alone = logged["mixture_propensity"].is_null().to_numpy()
-    never[np.ix_(rows[full], columns)] = (matrix <= 0) & alone[:, None]
+    own = rows[full][alone]
+    distributions[own] = 0.0
+    distributions[np.ix_(own, columns)] = matrix[alone]
 
 
 def _sound(

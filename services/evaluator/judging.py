@@ -111,8 +111,7 @@ def stale(frame: pl.DataFrame, now: int, settings: Settings) -> Iterator[CoreRea
 
 
 def _unsupported(found: Usable, settings: Settings) -> Iterator[CoreReason]:
-    behaviour = np.where(found.choices.never, 0.0, 1.0)
-    yield from support_reasons(behaviour, found.probabilities, settings.limits)
+    yield from support_reasons(found.choices.logged, found.probabilities, settings.limits)
 
 
 def decided(

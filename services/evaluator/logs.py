@@ -1,7 +1,7 @@
 """Decisions and a policy to what estimators take, and what had to be left out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from shared.core.arrays import Floats
 from shared.core.estimators.limits import Limits, Reason
 from shared.core.estimators.log import Logged
 from shared.core.estimators.reward_model import RewardModel, scaled
+from shared.core.estimators.weights import expected_moments
 from shared.core.features.scaling import Scaling
 from shared.wire.columns import float_matrix
 
@@ -88,6 +89,7 @@ def log_of(found: Usable, metrics: Sequence[str]) -> Logged:
         target_propensity=np.minimum(found.target, 1.0),
         cluster=cluster,
         metrics=components(frame, metrics),
+        moments=_moments(found),
     )
     n, k = found.probabilities.shape
     size = found.contexts.shape[1] + 1
@@ -98,15 +100,13 @@ def log_of(found: Usable, metrics: Sequence[str]) -> Logged:
         standard, found.choices.chosen, reward, propensity, found.probabilities, cluster
     )
     predictions = scaled(predictions, log.weight, reward)
-    return Logged(
-        reward=reward,
-        propensity=propensity,
-        target_propensity=log.target_propensity,
-        q_logged=predictions.q_logged,
-        q_target=predictions.q_target,
-        cluster=cluster,
-        metrics=log.metrics,
-    )
+    return replace(log, q_logged=predictions.q_logged, q_target=predictions.q_target)
+
+
+def _moments(found: Usable) -> Floats | None:
+    """What weights are to be expected; None unless all distributions are known."""
+    logged = found.choices.logged
+    return None if np.isnan(logged).any() else expected_moments(logged, found.probabilities)
 
 
 def subjects(frame: pl.DataFrame) -> NDArray[np.uint64]:

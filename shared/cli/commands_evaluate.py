@@ -26,7 +26,9 @@ def evaluate(
         Path,
         typer.Argument(
             help="CSV or Parquet with reward, propensity, target_propensity; optional cluster, q_logged and "
-            "q_target (a reward model's predictions), segment (for the report). Or, of vectors: "
+            "q_target (a reward model's predictions), weight_square and weight_fourth (powers of the weight "
+            "less 1, averaged over the logging policy's actions: with them, refusals do not hang on which "
+            "were drawn), segment (for the report). Or, of vectors: "
             "reward, action_NAME and target_NAME for each of their numbers (what was given, and what the "
             "policy would have given); optional context_NAME, density (estimated where it is not given), "
             "cluster, segment."

@@ -15,6 +15,8 @@ from shared.evaluation.study import Chunk
 
 REQUIRED = ("reward", "propensity", "target_propensity")
 MODELS = ("q_logged", "q_target")
+MOMENTS = ("weight_square", "weight_fourth")
+"""`weights.expected_moments` of each decision."""
 CLUSTER, SEGMENT = "cluster", "segment"
 ROWS = 1 << 18
 """Of a chunk: some tens of megabytes with every column that is made of it."""
@@ -84,13 +86,15 @@ class LogFile:
     @property
     def _numbers(self) -> list[str]:
         made_of = [name for each in self._outcomes for name in each.components]
-        named = [*REQUIRED, *(MODELS if self.models else ()), *self._metrics, *made_of]
+        given = [name for pair in (MODELS, MOMENTS) if pair[0] in self._names for name in pair]
+        named = [*REQUIRED, *given, *self._metrics, *made_of]
         return list(dict.fromkeys([*named, *([self._baseline] if self._baseline else [])]))
 
     def _require(self) -> None:
         wanted = [*REQUIRED, *self._metrics, *([self._baseline] if self._baseline else [])]
-        if any(name in self._names for name in MODELS):
-            wanted += MODELS
+        for pair in (MODELS, MOMENTS):
+            if any(name in self._names for name in pair):
+                wanted += pair
         if missing := [name for name in wanted if name not in self._names]:
             has = ", ".join(self._names) or "none"
             raise BadLog(f"{self._path}: column {missing[0]} is missing; the columns are: {has}")
@@ -120,6 +124,7 @@ class LogFile:
                 **{each.name: each.of(values) for each in self._outcomes},
             },
             baseline_propensity=values[self._baseline] if self._baseline else None,
+            moments=np.stack([values[name] for name in MOMENTS]) if MOMENTS[0] in values else None,
         )
         if fault := first_fault(log):
             column = fault.column if fault.column in values else str(self._baseline)

@@ -172,6 +172,14 @@ def test_a_smaller_alpha_is_a_wider_interval(tmp_path: Path) -> None:
     assert wide["low"] < narrow["low"] < narrow["high"] < wide["high"]
 
 
+def test_weights_that_were_to_be_expected_refuse_a_log_in_which_none_was_heavy(tmp_path: Path) -> None:
+    data = columns() | {"weight_square": np.full(2000, 9.0), "weight_fourth": np.full(2000, 1e5)}
+    found = answer(write(tmp_path / "log.csv", data))
+    (reason,) = (each for each in found["reasons"] if each["name"] == "tail-weight")
+    assert (found["verdict"], reason["limit"]) == ("refused", 10)
+    assert reason["value"] == pytest.approx((2000 * 9.0) ** 2 / (2000 * 1e5))
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 @pytest.mark.parametrize(
     ("column", "value"),
@@ -185,10 +193,13 @@ def test_a_smaller_alpha_is_a_wider_interval(tmp_path: Path) -> None:
         ("target_propensity", 1.25),
         ("q_logged", math.nan),
         ("q_target", -math.inf),
+        ("weight_square", -1.0),
+        ("weight_fourth", math.inf),
     ],
 )
 def test_a_broken_value_is_named_by_column_and_row(tmp_path: Path, column: str, value, suffix: str) -> None:
     data = {name: each.tolist() for name, each in columns(300).items()}
+    data |= {"weight_square": [1.0] * 300, "weight_fourth": [3.0] * 300}
     data[column][170] = value
     data[column][200] = value
     log = write(tmp_path / f"log.{suffix}", data)
@@ -210,6 +221,7 @@ def test_a_broken_value_is_named_by_column_and_row(tmp_path: Path, column: str, 
         ("reward,propensity,target_propensity\n1,.5,.5\nmuch,.5,.5\n", "column reward, row 2: much"),
         ("reward,propensity,target_propensity\n1,.5,.5,7\n", "more fields"),
         ("reward,propensity,target_propensity,q_target\n1,.5,.5,7\n", "column q_logged is missing"),
+        ("reward,propensity,target_propensity,weight_square\n1,.5,.5,7\n", "column weight_fourth is missing"),
         (
             "reward,propensity,target_propensity,cluster\n1,.5,.5,a\n1,.5,.5,\n",
             "column cluster, row 2: nothing",

@@ -88,6 +88,20 @@ def test_actions_that_a_policy_says_it_never_takes_are_missing_support_wherever_
     assert judge(shop, [*records(shop, 900), *beside]).evaluation.verdict == "pass"
 
 
+def test_a_log_is_refused_for_heavy_decisions_that_were_to_be_expected_though_none_was_drawn(
+    shop: Application,
+) -> None:
+    shown = {"action": "banner", "propensity": 0.998, "probabilities": [0.998, 0.002]}
+    likes_both = policy(0.0, floor=1.0)
+    found = judge(shop, records(shop, 900, **shown), likes_both).evaluation
+    tail = next(each for each in found.reasons if each.name == "tail-weight")
+    square, fourth = (0.002 * 249.0**n + 0.998 * (0.5 / 0.998 - 1) ** n for n in (2, 4))
+    assert (found.verdict, tail.limit) == ("refused", 10.0)
+    assert tail.value == pytest.approx(900 * square**2 / fourth)
+    untold = judge(shop, records(shop, 900, **{**shown, "probabilities": []}), likes_both)
+    assert "tail-weight" not in reasons(untold)
+
+
 def test_a_log_that_has_ended_a_week_ago_says_nothing_of_today(shop: Application) -> None:
     old = now_ms() - 8 * 86_400_000
     found = judge(shop, records(shop, 800, decision_time=old))

@@ -2,6 +2,9 @@
 
 Coverage is that of the 95 % bootstrap intervals which `streamwheel evaluate` prints, and of the difference
 its verdict is read from. The direct method is left out: its interval covers what the model says, not what is.
+
+Logs are refused by what the logging policy's distributions let expect, as the evaluator has them, and once
+more as if only propensities were known, as in other people's files.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from shared.core.estimators.registry import one_step
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.summary import Summary
 from shared.core.estimators.verdict import Verdict
+from shared.core.estimators.weights import Expected
 
 WELL, BADLY = 0.15, (0.3, 0.5, 0.7, 1.0)
 """Contrasts of the two policies: from nearly every row counting to one in ten."""
@@ -34,6 +38,8 @@ WORLDS = 20
 """Of each contrast; logs take them in turn."""
 LOGS, WELL_LOGS, ROWS, RESAMPLES = 500, 1_000, 2_000, 500
 """A thousand logs tell a coverage to within a percent and a half."""
+MORE_LOGS = 375
+"""Of each badly overlapped world of which most logs are not refused: to see its own coverage."""
 JUDGED = ("ips", "snips", "dr", "difference")
 RUNS, LOOKS, BETWEEN, SHARE, CHANCE, ALPHA = 2_000, 100, 1_000, 0.1, 0.3, 0.05
 """Of the sequential tests: a canary of a tenth, equal to stable, looked at every thousand decisions."""
@@ -45,7 +51,11 @@ EXACT_RUNS, EXACT_BETWEEN = 400, 200
 class Trial:
     """One simulated log."""
 
+    contrast: float
+    world: int
     refused: bool
+    refused_blindly: bool
+    """Refused if only the propensities of what was chosen are known."""
     share: float
     """Effective share of its rows."""
     held: dict[str, bool]
@@ -64,12 +74,25 @@ def run() -> dict[str, Any]:
 
         well = trials(WELL, WELL_LOGS)
         badly = {contrast: trials(contrast, LOGS) for contrast in BADLY}
+        every = [one for each in badly.values() for one in each]
+        answered = sorted(_worlds([each for each in every if not each.refused], LOGS // WORLDS // 2))
+        say(f"{MORE_LOGS} more logs of each of {len(answered)} worlds")
+        jobs = [(c, LOGS + WORLDS * more + world) for c, world in answered for more in range(MORE_LOGS)]
+        single = list(pool.map(trial, jobs, chunksize=25))
     for contrast, each in {WELL: well, **badly}.items():
         share = float(np.mean([one.share for one in each]))
-        refused = float(np.mean([one.refused for one in each]))
+        refused, blindly = (
+            float(np.mean(found))
+            for found in zip(*((one.refused, one.refused_blindly) for one in each), strict=True)
+        )
         figures[f"contrast {contrast:g}, effective share {share:.2f}: refused"] = round(refused, 3)
-    figures |= _covered("well overlapped", well)
-    figures |= _covered("badly overlapped", [one for each in badly.values() for one in each])
+        figures[f"contrast {contrast:g}: refused, propensities alone"] = round(blindly, 3)
+    figures |= _covered("well overlapped", [each for each in well if not each.refused])
+    figures |= _covered("badly overlapped", [each for each in every if not each.refused])
+    figures |= _covered(
+        "badly overlapped, propensities alone", [each for each in every if not each.refused_blindly]
+    )
+    figures |= _single([each for each in single if not each.refused], len(answered))
     say(f"{RUNS} tests of equal arms, {LOOKS} looks each")
     figures |= false_stops()
     return {"benchmark": "coverage", "figures": figures, "peers": {}, "ratios": {}, "machine": on}
@@ -82,21 +105,44 @@ def trial(job: tuple[float, int]) -> Trial:
     summary = Summary(one_step())
     summary.add(world.log(ROWS, seed))
     found = evaluate(summary, Settings(resamples=RESAMPLES, seed=seed))
+    summary.expected = Expected()
+    blindly = evaluate(summary, Settings(resamples=100))
     held = {name: _holds(each.interval, world.truth) for name, each in found.estimates.items()}
     held["difference"] = _holds(found.judgements[0].interval, world.truth - world.logged)
-    return Trial(found.verdict == Verdict.REFUSED, found.effective_sample_size / ROWS, held)
+    refused, refused_blindly = (each.verdict == Verdict.REFUSED for each in (found, blindly))
+    share = found.effective_sample_size / ROWS
+    return Trial(contrast, seed % WORLDS, refused, refused_blindly, share, held)
 
 
 def _holds(interval: Interval, value: float) -> bool:
     return interval.low <= value <= interval.high
 
 
-def _covered(which: str, trials: Sequence[Trial]) -> dict[str, float]:
-    believed = [each for each in trials if not each.refused]
+def _covered(which: str, believed: Sequence[Trial]) -> dict[str, float]:
     figures: dict[str, float] = {f"{which}: logs not refused": len(believed)}
-    for name in JUDGED:
-        figures[f"{which}: {name} covers"] = round(float(np.mean([each.held[name] for each in believed])), 3)
-    return figures
+    return figures | {f"{which}: {name} covers": _share(believed, name) for name in JUDGED}
+
+
+def _share(trials: Sequence[Trial], name: str) -> float:
+    return round(float(np.mean([each.held[name] for each in trials])), 3)
+
+
+def _worlds(trials: Sequence[Trial], least: int) -> dict[tuple[float, int], list[Trial]]:
+    """Trials of each contrast and world of which there are more than so many."""
+    found: dict[tuple[float, int], list[Trial]] = {}
+    for each in trials:
+        found.setdefault((each.contrast, each.world), []).append(each)
+    return {world: each for world, each in found.items() if len(each) > least}
+
+
+def _single(believed: Sequence[Trial], worlds: int) -> dict[str, float]:
+    """The lowest coverage of any one world."""
+    figures: dict[str, float] = {"worlds badly overlapped and mostly not refused": worlds}
+    each = _worlds(believed, MORE_LOGS // 2)
+    return figures | {
+        f"the worst of them: {name} covers": min(_share(trials, name) for trials in each.values())
+        for name in JUDGED
+    }
 
 
 def false_stops() -> dict[str, float]:

@@ -7,6 +7,7 @@ import numpy as np
 from shared.core.arrays import Floats
 from shared.core.estimators.log import Logged
 from shared.core.estimators.reward_model import RewardModel, scaled
+from shared.core.estimators.weights import expected_moments
 
 CONTEXTS, FEATURES, ACTIONS = 500, 4, 5
 
@@ -64,6 +65,7 @@ class World:
             target_propensity=self.target[context, action],
             q_logged=predicted.q_logged,
             q_target=predicted.q_target,
+            moments=expected_moments(self.behaviour[context], chosen),
         )
 
 

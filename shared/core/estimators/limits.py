@@ -27,6 +27,9 @@ class Limits:
     tail_weight: float = 40.0
     """Fewest units' worth that the variance of the mean weight may rest on: (sum d^2)^2 / sum d^4 of the
     units' deviations d. Below, intervals of IPS miss a skewed truth: 85 % instead of 95 %."""
+    expected_tail_weight: float = 10.0
+    """The same where the logging policy's distributions are known, and so the deviations to expect instead of
+    those that were drawn: 90 % are held from there on. It may be less, because it does not depend on luck."""
     rare_reward: float = 10.0
     """The same for the estimate itself. It may be less: ten clicks in any number of decisions still give an
     interval, nine give a guess."""

@@ -34,6 +34,9 @@ class Logged:
     """Probability with which the baseline policy would have chosen the logged action; None: the baseline is
     the behaviour policy."""
 
+    moments: Floats | None = None
+    """(2, n), see `weights.expected_moments`; None where the logging policy's distributions are not known."""
+
     def __len__(self) -> int:
         return len(self.reward)
 
@@ -65,6 +68,7 @@ class Fault:
 
 
 NUMBER = "a finite number"
+SQUARE = "a finite number, not below 0"
 PROBABILITY = "a finite number in [0, 1]"
 PROPENSITY = "a finite number in (0, 1]: an action that was taken had a probability"
 
@@ -83,6 +87,9 @@ def first_fault(log: Logged) -> Fault | None:
         ("the baseline's propensity", log.baseline_propensity, _share(log.baseline_propensity), PROBABILITY),
         *((name, values, None, NUMBER) for name, values in log.metrics.items()),
     ]
+    if log.moments is not None:
+        for name, values in zip(("weight_square", "weight_fourth"), log.moments, strict=True):
+            checks.append((name, values, np.isfinite(values) & (values >= 0), SQUARE))
     for name, values, sound, wanted in checks:
         if values is None:
             continue

@@ -1,6 +1,7 @@
 """Each reason not to believe an evaluation, with its number and its limit."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from shared.core.estimators.refusals import (
 from shared.core.estimators.registry import one_step
 from shared.core.estimators.sample_ratio import chi_square_tail, ratio_reasons
 from shared.core.estimators.summary import WEIGHT, Summary
+from shared.core.estimators.weights import expected_moments
 from shared.core.estimators.windows import Window, age_reasons, closing_reasons, overlap_reasons
 
 LIMITS = Limits()
@@ -65,6 +67,63 @@ def test_a_heavy_tail_is_refused_though_no_decision_is_heavy_alone():
     found = reasons_for(weight)
     assert set(found) == {"tail-weight", "mean-weight"}
     assert found["tail-weight"].value < 40
+
+
+def rare(heavy):
+    """A log in which one action in 500 weighs 100, and was drawn so often."""
+    rows, chance = 4000, 1 / 500
+    behaviour, target = np.array([1 - chance, chance]), np.array([1 - 100 * chance, 100 * chance])
+    action = (np.arange(rows) < heavy).astype(int)
+    log = Logged(
+        np.zeros(rows),
+        behaviour[action],
+        target[action],
+        moments=expected_moments(np.tile(behaviour, (rows, 1)), np.tile(target, (rows, 1))),
+    )
+    return log, behaviour, target
+
+
+def test_what_is_expected_of_weights_is_their_mean_over_the_logging_policys_draws():
+    log, behaviour, target = rare(0)
+    apart = target / behaviour - 1
+    assert log.moments[:, 0] == pytest.approx([behaviour @ apart**2, behaviour @ apart**4])
+    never = expected_moments(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))
+    assert never[:, 0] == pytest.approx([0.25, 0.0625])
+
+
+def test_a_log_whose_heavy_decisions_happened_not_to_be_drawn_is_refused_by_what_was_to_be_expected():
+    for heavy in (0, 8, 12):
+        log, behaviour, target = rare(heavy)
+        summary = Summary(one_step(models=False))
+        for half in (slice(None, 1500), slice(1500, None)):
+            other = Summary(one_step(models=False))
+            columns = (log.reward, log.propensity, log.target_propensity)
+            other.add(Logged(*(each[half] for each in columns), moments=log.moments[:, half]))
+            summary.merge(other)
+        found = {
+            each.name: each
+            for each in weight_reasons(
+                summary.weights, summary.units.columns(), WEIGHT, LIMITS, summary.expected
+            )
+        }
+        apart = target / behaviour - 1
+        assert found["tail-weight"].value == pytest.approx(
+            4000 * (behaviour @ apart**2) ** 2 / (behaviour @ apart**4)
+        )
+        assert found["tail-weight"].limit == LIMITS.expected_tail_weight
+        assert summary.expected.effective_sample_size == pytest.approx(4000 / (1 + behaviour @ apart**2))
+
+
+def test_a_log_of_which_expectations_are_known_in_part_is_refused_by_its_own_weights():
+    log, _, _ = rare(0)
+    summary = Summary(one_step(models=False))
+    summary.add(log)
+    summary.add(replace(log, moments=None))
+    names = {
+        each.name
+        for each in weight_reasons(summary.weights, summary.units.columns(), WEIGHT, LIMITS, summary.expected)
+    }
+    assert "tail-weight" not in names
 
 
 def test_few_subjects_are_refused_however_many_decisions_they_make():
