@@ -7,7 +7,6 @@ the reader goes back as far as it must, and nothing counts twice.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +14,16 @@ import polars as pl
 from kafka import TopicPartition
 
 from services.evaluator import rewards, snapshots
-from services.evaluator.artefacts import FETCHES
 from services.evaluator.asking import Unusable
 from services.evaluator.evaluating import about_candidate
 from services.evaluator.judging import settings_of
+from services.evaluator.loading import Loader
 from services.evaluator.looking import look, not_followed
 from services.evaluator.preparing import Preparing
 from services.evaluator.settings import EvaluatorSettings
 from services.evaluator.shadow import Shadow, begins
 from services.evaluator.showing import Shown
 from services.evaluator.weighing import Weigher
-from shared.algorithms.reaching import LONGEST_S, Attempts, Unreachable
 from shared.applications.contract import Application
 from shared.broker.settings import BrokerSettings
 from shared.telemetry.metrics import Metrics
@@ -36,16 +34,6 @@ GROUP = "evaluator-shadow"
 BUDGET_S = 0.2
 """How long rewards are counted at a time, before candidates are looked after again."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(eq=False)
-class Loading:
-    """A candidate whose weigher is made; `due` is when that is tried again, by the monotonic clock."""
-
-    candidate: Candidate
-    weigher: Future[Weigher]
-    attempts: Attempts
-    due: float | None = None
 
 
 @dataclass(eq=False)
@@ -82,15 +70,13 @@ class Watcher:
         clock: Callable[[], int],
     ) -> None:
         self._settings, self._applications, self._clock = settings, applications, clock
-        self._preparing, self._learn = preparing, learn
+        self._learn = learn
         self._metrics, self._shown = metrics, Shown(metrics)
         self._folder = settings.state / "shadows"
         self._consumer: Any = rewards.consumer(broker, GROUP)
         self._places = [TopicPartition(broker.topic(rewards.TOPIC), number) for number in range(partitions)]
         self._consumer.assign(self._places)
-        self._loader = ThreadPoolExecutor(FETCHES, "policies")
-        """Storages may take their time, and rewards are counted meanwhile."""
-        self._loading: dict[str, Loading] = {}
+        self._loader = Loader(preparing.weigher, settings.storage_limit.total_seconds())
         self._followed: dict[str, Followed] = {}
         self._unusable: dict[str, tuple[Candidate, Unusable]] = {}
         self._saved = time.monotonic()
@@ -107,16 +93,22 @@ class Watcher:
         names = {each.candidate_id: each for each in wanted}
         for gone in self._followed.keys() - names.keys():
             self._drop(gone)
-        for gone in self._loading.keys() - names.keys():
-            self._loading.pop(gone).weigher.cancel()
+        for gone in self._loader.names - names.keys():
+            self._loader.drop(gone)
         for gone in self._unusable.keys() - names.keys():
             self._shown.hide(self._unusable.pop(gone)[0])
-        known = self._followed.keys() | self._loading.keys() | self._unusable.keys()
+        known = self._followed.keys() | self._loader.names | self._unusable.keys()
         for name, each in names.items():
             if name not in known:
-                self._load(each, Attempts(self._settings.storage_limit.total_seconds()))
-        begun = [self._begun(each) for each in list(self._loading.values())]
-        if any(begun):
+                self._loader.begin(each)
+        begun = False
+        for candidate, made in self._loader.ready():
+            if isinstance(made, Unusable):
+                self._refuse(candidate, made)
+            else:
+                self._begin(candidate, made)
+                begun = True
+        if begun:
             self._go_back()
 
     def read(self) -> bool:
@@ -184,42 +176,12 @@ class Watcher:
 
     def close(self) -> None:
         """Disconnect."""
-        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._loader.close()
         self._consumer.close()
-
-    def _load(self, candidate: Candidate, attempts: Attempts) -> None:
-        made = self._loader.submit(self._preparing.weigher, candidate)
-        self._loading[candidate.candidate_id] = Loading(candidate, made, attempts)
-
-    def _begun(self, loading: Loading) -> bool:
-        """Whether a candidate is followed from now on."""
-        candidate = loading.candidate
-        if not loading.weigher.done():
-            return False
-        try:
-            weigher = loading.weigher.result()
-        except Unreachable as error:
-            self._again(loading, error)
-            return False
-        except Unusable as error:
-            del self._loading[candidate.candidate_id]
-            self._refuse(candidate, error)
-            return False
-        del self._loading[candidate.candidate_id]
-        self._begin(candidate, weigher)
-        return True
 
     def _refuse(self, candidate: Candidate, why: Unusable) -> None:
         self._unusable[candidate.candidate_id] = candidate, why
         log.warning("%s is not followed: %s", candidate.candidate_id, why)
-
-    def _again(self, loading: Loading, error: Unreachable) -> None:
-        """Fetch it again after a pause, as long as it is wanted."""
-        if loading.due is None:
-            log.warning("%s is not followed yet: %s", loading.candidate.candidate_id, error)
-            loading.due = time.monotonic() + (loading.attempts.pause() or LONGEST_S)
-        elif time.monotonic() >= loading.due:
-            self._load(loading.candidate, loading.attempts)
 
     def _begin(self, candidate: Candidate, weigher: Weigher) -> None:
         application = self._applications[candidate.application]
