@@ -30,6 +30,7 @@ def test_it_learns_what_the_base_does_not_know(candidate: Callable[[str], Artefa
     assert metrics["accuracy"] > 0.85
     assert metrics["accuracy_gain"] == pytest.approx(metrics["accuracy"] - metrics["base_accuracy"])
     assert metrics["accuracy_low"] < metrics["accuracy"] <= metrics["accuracy_high"]
+    assert metrics["reward_accuracy"] > 0.85
     assert metrics["held_out_questions"] >= 2
 
 
@@ -53,7 +54,7 @@ def test_the_base_is_compared_only_if_asked_for(tmp_path: Path) -> None:
     chosen = tiny.parameters("dpo", epochs=1, compare_base=False)
     metrics = train(tiny.dataset("dpo"), chosen, 1, tmp_path, tiny.silent)
     assert "accuracy" in metrics
-    assert not [name for name in metrics if "base" in name or "gain" in name]
+    assert not [name for name in metrics if "base" in name or "gain" in name or "reward" in name]
 
 
 def test_a_dry_run_reports_the_split_by_question() -> None:

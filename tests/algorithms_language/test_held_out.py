@@ -25,6 +25,8 @@ def test_an_adapters_rows_give_its_accuracies(candidate: Callable[[str], Artefac
     assert np.mean(np.greater(rows.base_chosen, rows.base_rejected)) == pytest.approx(
         metrics["base_accuracy"]
     )
+    changed = (np.subtract(rows.chosen, rows.base_chosen), np.subtract(rows.rejected, rows.base_rejected))
+    assert np.mean(np.greater(*changed)) == pytest.approx(metrics["reward_accuracy"])
     assert len(set(rows.question)) == metrics["held_out_questions"]
 
 

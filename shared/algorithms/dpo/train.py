@@ -128,7 +128,11 @@ def _dataset(preferences: pl.DataFrame) -> datasets.Dataset:
 def _accuracies(
     model: Any, tokenizer: Any, held: pl.DataFrame, parameters: Parameters, seed: int, out: Path
 ) -> dict[str, float]:
-    """Accuracy of the mean log-likelihood of a token, so that length decides nothing; the rows are kept."""
+    """Accuracy of the mean log-likelihood of a token, so that length decides nothing; the rows are kept.
+
+    Where one side is always the longer one, tokens differ too: `reward_accuracy` is that of the difference to
+    the base model, the rewards that DPO is about (Rafailov et al. 2023), by the token.
+    """
     model.eval()
 
     def measured() -> tuple[Numbers, Numbers]:
@@ -146,6 +150,8 @@ def _accuracies(
         with model.disable_adapter():
             base_chosen, base_rejected = measured()
         found |= preferred(base_chosen, base_rejected).metrics("base_accuracy")
+        rewards = chosen - base_chosen, rejected - base_rejected
+        found |= preferred(*rewards).metrics("reward_accuracy")
         gained = _right(chosen, rejected) - _right(base_chosen, base_rejected)
         found |= mean_with_interval(gained, seed).metrics("accuracy_gain")
         base = {"base_chosen": base_chosen.tolist(), "base_rejected": base_rejected.tolist()}

@@ -28,7 +28,7 @@ TIMED_PAIRS = 200
 #: Questions that an adapter learns from, the widgets that answer each, and the share that it is measured on.
 QUESTIONS, WIDGETS, HELD_OUT = 400, 10, 0.25
 EPOCHS = 3
-ACCURACIES = ("accuracy", "base_accuracy", "accuracy_gain")
+ACCURACIES = ("accuracy", "base_accuracy", "accuracy_gain", "reward_accuracy")
 #: A model this small needs larger steps than the defaults, which are for models of 10^8 parameters and more.
 RATE = 1e-3
 
