@@ -45,6 +45,11 @@ class Usable:
         """(n,) the target's probability of the logged action."""
         return np.asarray(self.probabilities[np.arange(len(self.frame)), self.choices.chosen])
 
+    @property
+    def moments(self) -> Floats:
+        """(2, n) what was to be expected of weights; NaN where the logged distribution is not known."""
+        return expected_moments(self.choices.logged, self.probabilities)
+
 
 def usable(
     frame: pl.DataFrame, policy: DiscretePolicy, application: Application, limits: Limits | None = None
@@ -89,7 +94,7 @@ def log_of(found: Usable, metrics: Sequence[str]) -> Logged:
         target_propensity=np.minimum(found.target, 1.0),
         cluster=cluster,
         metrics=components(frame, metrics),
-        moments=_moments(found),
+        moments=found.moments,
     )
     n, k = found.probabilities.shape
     size = found.contexts.shape[1] + 1
@@ -101,12 +106,6 @@ def log_of(found: Usable, metrics: Sequence[str]) -> Logged:
     )
     predictions = scaled(predictions, log.weight, reward)
     return replace(log, q_logged=predictions.q_logged, q_target=predictions.q_target)
-
-
-def _moments(found: Usable) -> Floats | None:
-    """What weights are to be expected; None unless all distributions are known."""
-    logged = found.choices.logged
-    return None if np.isnan(logged).any() else expected_moments(logged, found.probabilities)
 
 
 def subjects(frame: pl.DataFrame) -> NDArray[np.uint64]:

@@ -20,10 +20,8 @@ from shared.core.estimators.verdict import Guard, Judgement, Verdict, judge, ove
 from shared.wire.rollouts import Evaluation
 from shared.wire.training import Span
 
-GROWING = frozenset({"effective-sample-size", "few-units", "rare-reward"})
+GROWING = frozenset({"effective-sample-size", "few-units", "rare-reward", "tail-weight", "maximum-weight"})
 """Reasons that further decisions take away: they leave a look inconclusive instead of refused."""
-KERNELS = GROWING | {"tail-weight", "maximum-weight"}
-"""The same where kernels weigh, which leave most decisions next to nothing."""
 
 
 def look(about: Evaluation, shadow: Shadow, settings: Settings, asked: ApplicationSettings) -> Evaluation:
@@ -44,9 +42,8 @@ def look(about: Evaluation, shadow: Shadow, settings: Settings, asked: Applicati
     reasons = list(dict.fromkeys(reason for each in judgements for reason in each.reasons))
     breaches = tuple(breached({each.guard.name: each.value for each in judgements}, about.decisions, asked))
     verdict = overall(judgements)
-    growing = KERNELS if shadow.weigher.traits.modelled else GROWING
     if verdict == Verdict.REFUSED and all(
-        reason.name in growing for each in judgements if each.verdict == verdict for reason in each.reasons
+        reason.name in GROWING for each in judgements if each.verdict == verdict for reason in each.reasons
     ):
         verdict = Verdict.INCONCLUSIVE
     if breaches and verdict != Verdict.REFUSED:

@@ -105,9 +105,11 @@ class Shadow:
         unit, first = unit_of(subjects(frame)), (frame["revision"] == 0).to_numpy()
 
         def put(sums: Sums, rows: NDArray[np.bool_]) -> None:
-            for mine, add in ((rows & first, sums.add), (rows & ~first, sums.change)):
-                if mine.any():
-                    add(unit[mine], found.weights[:, mine], [values[mine] for values in changes])
+            if (new := rows & first).any():
+                moments = None if found.moments is None else found.moments[:, new]
+                sums.add(unit[new], found.weights[:, new], [values[new] for values in changes], moments)
+            if (again := rows & ~first).any():
+                sums.change(unit[again], found.weights[:, again], [values[again] for values in changes])
 
         put(self.total, closed)
         for number in np.unique(bucket[~closed]).tolist():

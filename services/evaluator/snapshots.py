@@ -16,7 +16,7 @@ from shared.core.arrays import Floats
 from shared.core.estimators.weights import Weights
 from shared.wire.training import Candidate
 
-VERSION = 2
+VERSION = 3
 _MOMENTS = [each.name for each in fields(Weights) if each.name != "histogram"]
 
 

@@ -59,11 +59,18 @@ class Sums:
         found = np.stack(parts, axis=1).reshape(2 * size, -1)
         return np.asarray(found[:, found[ROWS] > 0])
 
-    def add(self, unit: NDArray[np.int64], weights: Floats, metrics: Sequence[Floats]) -> None:
-        """Add n decisions: their groups, their weights (k, n), and metrics."""
+    def add(
+        self,
+        unit: NDArray[np.int64],
+        weights: Floats,
+        metrics: Sequence[Floats],
+        moments: Floats | None = None,
+    ) -> None:
+        """Add n decisions: their groups, their weights (k, n), metrics, and what was to be expected of the
+        first weights (2, n)."""
         ones = np.ones(len(unit))
-        for mine, weight in zip(self.weights, weights, strict=True):
-            mine.add(weight)
+        for way, (mine, weight) in enumerate(zip(self.weights, weights, strict=True)):
+            mine.add(weight, None if way else moments)
         self._add(unit, weights, [ones, *metrics])
 
     def change(self, unit: NDArray[np.int64], weights: Floats, differences: Sequence[Floats]) -> None:

@@ -32,6 +32,8 @@ class Weighed:
     left_out: tuple[Reason, ...]
     predicted: Predicted | None = None
     """What a reward model expects, where the weigher is `modelled`."""
+    moments: Floats | None = None
+    """(2, n), see `shared.core.estimators.weights.expected_moments`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Choosing:
     def weigh(self, rows: pl.DataFrame) -> Weighed:
         """Weigh rewards. Raises Unusable."""
         found = usable(rows, self._policy, self._application)
-        return Weighed(found.frame, (found.target / weighed_by(found.frame))[None], found.left_out)
+        weights = (found.target / weighed_by(found.frame))[None]
+        return Weighed(found.frame, weights, found.left_out, moments=found.moments)
 
 
 class Giving:

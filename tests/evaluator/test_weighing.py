@@ -14,12 +14,12 @@ from services.evaluator.judging import settings_of
 from services.evaluator.looking import look
 from services.evaluator.shadow import Shadow
 from services.evaluator.vectors import vectors
-from services.evaluator.weighing import Answering, Giving, Weigher
+from services.evaluator.weighing import Answering, Choosing, Giving, Weigher
 from shared.applications.contract import Application, VectorAction
 from shared.core.estimators.continuous.reference import Reference
 from shared.wire.rollouts import Evaluation
 from tests.evaluator.test_judging_vectors import NAMES, Vector, decided
-from tests.evaluator.world import applications, candidate_of, records
+from tests.evaluator.world import applications, candidate_of, policy, records
 from tests.online_bandit.rewards import raw
 
 TRUTH, BEFORE = 1 - 2 * 0.3**2, 1 - 2 * (0.5**2 + 0.7**2)
@@ -59,6 +59,31 @@ def said(shop: Application, made: Shadow) -> Evaluation:
 
 def names(found: Evaluation) -> list[str]:
     return [each.name for each in found.reasons]
+
+
+def test_heavy_decisions_that_were_to_be_expected_leave_a_look_open_until_there_are_enough(
+    tmp_path: Path,
+) -> None:
+    shop = applications(tmp_path / "plain")["shop"]
+    told = {"probabilities": [0.95, 0.05]}
+
+    def log(**changes: Any) -> list[dict[str, Any]]:
+        often = records(shop, 152, action="banner", propensity=0.95, **changes)
+        return [*often, *records(shop, 8, seed=2, action="list", propensity=0.05, **changes)]
+
+    revised = [{**each, "previous_reward": each["reward"], "revision": 1} for each in log(**told)[::2]]
+    weigher = Choosing(policy(0.0), shop)  # both actions are as likely as the other
+    made = shadow_of(shop, weigher, [*log(**told), *revised], step=50)
+    square, fourth = (0.05 * 9.0**n + 0.95 * (0.5 / 0.95 - 1) ** n for n in (2, 4))
+    found = said(shop, made)
+    (tail,) = (each for each in found.reasons if each.name == "tail-weight")
+    assert (found.verdict, tail.limit) == ("inconclusive", 10.0)
+    assert tail.value == pytest.approx(160 * square**2 / fourth)
+    snapshots.save(tmp_path, made)
+    again = snapshots.restore(tmp_path, shadow_of(shop, weigher, []), made.next)
+    assert said(shop, again) == found
+    untold = said(shop, shadow_of(shop, weigher, log(probabilities=[])))
+    assert [each.limit for each in untold.reasons if each.name == "tail-weight"] == [40.0]
 
 
 def test_vectors_with_a_density_are_followed_and_say_what_they_rest_on(shop: Application) -> None:

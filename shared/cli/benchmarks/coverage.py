@@ -31,7 +31,6 @@ from shared.core.estimators.registry import one_step
 from shared.core.estimators.settings import Settings
 from shared.core.estimators.summary import Summary
 from shared.core.estimators.verdict import Verdict
-from shared.core.estimators.weights import Expected
 
 WELL, BADLY = 0.15, (0.3, 0.5, 0.7, 1.0)
 """Contrasts of the two policies: from nearly every row counting to one in ten."""
@@ -116,7 +115,7 @@ def trial(job: tuple[float, int]) -> Trial:
     summary = Summary(one_step())
     summary.add(world.log(ROWS, seed))
     found = evaluate(summary, Settings(resamples=RESAMPLES, seed=seed))
-    summary.expected = Expected()
+    summary.weights.foreseen = 0
     blindly = evaluate(summary, Settings(resamples=100))
     held = {name: _holds(each.interval, world.truth) for name, each in found.estimates.items()}
     held["difference"] = _holds(found.judgements[0].interval, world.truth - world.logged)

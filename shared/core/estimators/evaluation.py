@@ -144,7 +144,7 @@ def _weighted(metric: str) -> Statistic:
 
 
 def _weight_reasons(summary: Summary, settings: Settings, columns: Columns) -> Iterator[Reason]:
-    yield from weight_reasons(summary.weights, columns, WEIGHT, settings.limits, summary.expected)
+    yield from weight_reasons(summary.weights, columns, WEIGHT, settings.limits)
     if summary.baseline:
         weights = summary.baseline_weights
         for reason in weight_reasons(weights, columns, BASELINE_WEIGHT, settings.limits):

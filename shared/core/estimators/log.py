@@ -35,7 +35,7 @@ class Logged:
     the behaviour policy."""
 
     moments: Floats | None = None
-    """(2, n), see `weights.expected_moments`; None where the logging policy's distributions are not known."""
+    """(2, n), see `weights.expected_moments`; None if none of the logging policy's distributions is known."""
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -1,5 +1,6 @@
 """Named reasons not to believe an evaluation, each with its number and limit."""
 
+import math
 from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 
@@ -8,23 +9,19 @@ import numpy as np
 from shared.core.arrays import Floats
 from shared.core.estimators.bootstrap import Columns
 from shared.core.estimators.limits import Limits, Reason
-from shared.core.estimators.weights import Expected, Weights
-
-ROUNDING = 1e-9
-"""Deviations below this share of their scale come from the order of additions."""
+from shared.core.estimators.weights import ROUNDING, Weights
 
 
-def weight_reasons(
-    weights: Weights, columns: Columns, weight: str, limits: Limits, expected: Expected | None = None
-) -> Iterator[Reason]:
+def weight_reasons(weights: Weights, columns: Columns, weight: str, limits: Limits) -> Iterator[Reason]:
     """Yield what speaks against weights; `weight` names their sums in `columns`.
 
-    Where the logging policy's distributions of all decisions are known, so is what weights to expect: whether
-    they are too uneven is then told by these, since a log that is believed because its heavy decisions
-    happened not to be drawn would be believed when it is wrong.
+    Where the logging policy's distributions are known, so is what weights to expect: whether they are too
+    uneven is then told by these, since a log that is believed because its heavy decisions happened not to be
+    drawn would be believed when it is wrong. Where some are not known, the limit is between both.
     """
-    known = expected if expected is not None and expected.count == weights.count else None
-    size, units = (known or weights).effective_sample_size, len(columns["rows"])
+    size, units = weights.effective_sample_size, len(columns["rows"])
+    if weights.foreseen:
+        size = weights.expected_effective_sample_size
     if size < limits.effective_sample_size:
         detail = f"{weights.count} decisions weigh as much as {size:.1f} of the target policy's own"
         yield Reason("effective-sample-size", size, limits.effective_sample_size, detail)
@@ -34,12 +31,14 @@ def weight_reasons(
     if weights.largest_share > limits.largest_share:
         detail = f"one decision, of weight {weights.largest:.4g}, has this share of all weight"
         yield Reason("maximum-weight", weights.largest_share, limits.largest_share, detail)
-    if known:
-        carried, least = known.carried, limits.expected_tail_weight
+    carried, least = weights.carried, limits.tail_weight
+    if weights.foreseen:
+        known = weights.foreseen / weights.count
+        least = known * limits.expected_tail_weight + (1 - known) * limits.tail_weight
     else:
         deviations = columns[weight] - weights.mean * columns["rows"]
-        carried, least = carried_by(deviations, weights.mean), limits.tail_weight
-    if 0 < carried < least:
+        carried = carried_by(deviations, weights.mean) or math.inf
+    if not carried >= least:
         detail = "the variance of the weights rests on this many units: intervals would miss what is rarer"
         yield Reason("tail-weight", carried, least, detail)
     p, distance = mean_weight_test(columns, weight), abs(weights.mean - 1)

@@ -10,7 +10,7 @@ from shared.core.arrays import Floats
 from shared.core.estimators.contract import Estimator
 from shared.core.estimators.log import Logged
 from shared.core.estimators.units import Units
-from shared.core.estimators.weights import Expected, Weights
+from shared.core.estimators.weights import Weights
 
 REWARD, WEIGHT, BASELINE_WEIGHT = "reward", "weight", "baseline weight"
 
@@ -74,7 +74,6 @@ class Summary:
         self.metrics = tuple(metrics)
         self.baseline, self.clustered = baseline, clustered
         self.weights, self.baseline_weights = Weights(), Weights()
-        self.expected = Expected()
         self.ranges = {numerator(each): Range() for each in self.estimators}
         self.rows = 0
         self._seed = seed
@@ -86,9 +85,7 @@ class Summary:
             raise ValueError("a chunk must bring the baseline's propensities exactly if the others do")
         if (log.cluster is not None) != self.clustered:
             raise ValueError("a chunk must bring subjects exactly if the others do")
-        self.weights.add(log.weight)
-        if log.moments is not None:
-            self.expected.add(log.moments)
+        self.weights.add(log.weight, log.moments)
         columns = {REWARD: log.reward, WEIGHT: log.weight, **self._terms(log)}
         for metric in self.metrics:
             columns[metric_column(metric, "logged")] = log.metrics[metric]
@@ -108,7 +105,6 @@ class Summary:
         """Add another part of the log, gathered with the same arguments."""
         self.weights.merge(other.weights)
         self.baseline_weights.merge(other.baseline_weights)
-        self.expected.merge(other.expected)
         for name, seen in other.ranges.items():
             self.ranges[name].merge(seen)
         if not self.units.sums:

@@ -102,28 +102,42 @@ def test_a_log_whose_heavy_decisions_happened_not_to_be_drawn_is_refused_by_what
             summary.merge(other)
         found = {
             each.name: each
-            for each in weight_reasons(
-                summary.weights, summary.units.columns(), WEIGHT, LIMITS, summary.expected
-            )
+            for each in weight_reasons(summary.weights, summary.units.columns(), WEIGHT, LIMITS)
         }
         apart = target / behaviour - 1
         assert found["tail-weight"].value == pytest.approx(
             4000 * (behaviour @ apart**2) ** 2 / (behaviour @ apart**4)
         )
         assert found["tail-weight"].limit == LIMITS.expected_tail_weight
-        assert summary.expected.effective_sample_size == pytest.approx(4000 / (1 + behaviour @ apart**2))
+        assert summary.weights.expected_effective_sample_size == pytest.approx(
+            4000 / (1 + behaviour @ apart**2)
+        )
 
 
-def test_a_log_of_which_expectations_are_known_in_part_is_refused_by_its_own_weights():
-    log, _, _ = rare(0)
+def test_of_a_log_of_which_expectations_are_known_in_part_the_limit_is_between_both():
+    log, _, _ = rare(8)
+    unknown = log.moments.copy()
+    unknown[:, :1000] = np.nan
+    summary = Summary(one_step(models=False))
+    summary.add(replace(log, moments=unknown))
+    reasons = weight_reasons(summary.weights, summary.units.columns(), WEIGHT, LIMITS)
+    (found,) = (each for each in reasons if each.name == "tail-weight")
+    assert found.limit == pytest.approx(0.75 * 10 + 0.25 * 40)
+    drawn = log.weight[:1000] - 1
+    squares, fourths = (
+        log.moments[row, 1000:].sum() + (drawn**power).sum() for row, power in ((0, 2), (1, 4))
+    )
+    assert found.value == pytest.approx(squares**2 / fourths)
+
+
+def test_the_logging_policy_itself_is_not_refused_for_rounding():
+    behaviour = np.random.default_rng(0).dirichlet(np.ones(3), 2000)
+    target = behaviour.copy()
+    target[0, 0] *= 1 + 1e-15
+    log = Logged(np.ones(2000), behaviour[:, 0], target[:, 0], moments=expected_moments(behaviour, target))
     summary = Summary(one_step(models=False))
     summary.add(log)
-    summary.add(replace(log, moments=None))
-    names = {
-        each.name
-        for each in weight_reasons(summary.weights, summary.units.columns(), WEIGHT, LIMITS, summary.expected)
-    }
-    assert "tail-weight" not in names
+    assert not list(weight_reasons(summary.weights, summary.units.columns(), WEIGHT, LIMITS))
 
 
 def test_few_subjects_are_refused_however_many_decisions_they_make():
