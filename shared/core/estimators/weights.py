@@ -101,7 +101,7 @@ class Weights:
     def carried(self) -> float:
         """How many equally heavy decisions would carry the variance that was to be expected, as far as it is
         known: (sum d^2)^2 / sum d^4 of distances d from 1. Infinity where none varies, NaN beyond numbers."""
-        if not self.squares_apart:
+        if not self.fourths_apart:
             return math.inf
         return self.squares_apart * (self.squares_apart / self.fourths_apart)
 
