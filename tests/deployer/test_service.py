@@ -326,6 +326,12 @@ async def _says(http: httpx.AsyncClient, status: int) -> bool:
 
 
 async def _leader(*asked: httpx.AsyncClient) -> httpx.AsyncClient:
-    found = [each for each in asked if await _says(each, 200)]
-    assert len(found) == 1
+    """Whoever leads; while the second one joins, nobody may."""
+    found: list[httpx.AsyncClient] = []
+
+    async def there() -> bool:
+        found[:] = [each for each in asked if await _says(each, 200)]
+        return len(found) == 1
+
+    await until(there)
     return found[0]
