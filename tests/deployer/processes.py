@@ -148,6 +148,21 @@ async def happened(
     return found
 
 
+async def rolled_out(http: httpx.AsyncClient, **wanted: Any) -> Any:
+    """How shop's rollouts stand, once as wanted: others can read the log before the deployer goes by it."""
+    found: dict[str, Any] = {}
+
+    async def there() -> bool:
+        found.update((await http.get("/v1/rollouts/shop")).json())
+        return all(found[key] == value for key, value in wanted.items())
+
+    try:
+        await until(there)
+    except TimeoutError:
+        raise AssertionError(f"not {wanted} in {found}") from None
+    return found
+
+
 class Product:
     """A decision API and all that follows it: obeys the newest deployment, writes rewards of its decisions.
 

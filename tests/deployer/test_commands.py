@@ -22,6 +22,7 @@ from tests.deployer.processes import (
     deployments,
     evaluation,
     happened,
+    rolled_out,
     submit,
 )
 
@@ -106,8 +107,8 @@ async def test_people_decide_where_nothing_is_automatic(topics: BrokerSettings, 
         held = [each for each in await happened(topics, "held", 3) if each.what == "held"]
         assert [each.policy for each in held] == [first.id, second.id, third.id]
         assert "waits for somebody to promote" in held[0].cause
-        board = (await http.get("/v1/rollouts/shop")).json()
-        assert (board["rollout"], board["waiting"]) == (None, [first.id, second.id, third.id])
+        board = await rolled_out(http, waiting=[first.id, second.id, third.id])
+        assert board["rollout"] is None
 
         for verb in ("abort", "pause", "resume", "promote"):
             status, said = await command(http, verb)

@@ -19,7 +19,7 @@ from tests.deployer.auditing import check
 from tests.deployer.processes import applications, audit, deploying, deployments, happened, now
 from tests.deployer.test_handlers import RULES
 from tests.online_bandit.rewards import append, raw, reward
-from tests.waiting import until
+from tests.waiting import until, until_measured
 
 WINDOW = 1_000
 TOLD = Tolerated(tolerance=0.1, window_ms=WINDOW, samples=200, alpha=0.05)
@@ -185,13 +185,12 @@ async def test_a_stable_policy_that_degrades_is_told_of_once(topics: BrokerSetti
         assert await audit(topics) == []
         while not await audit(topics):
             await earn(0.3)
-        assert 'streamwheel_reward_degraded{application="shop"} 1.0' in (await http.get("/metrics")).text
+        await until_measured(http, 'streamwheel_reward_degraded{application="shop"} 1.0')
         until_then = int((await standing())["number"])  # type: ignore[call-overload]
         await until_window(until_then + 2, 0.3)
         await until_window(until_then + 4, 0.5)
         events = await happened(topics, "recovered")
-        metrics = (await http.get("/metrics")).text
-    assert 'streamwheel_reward_degraded{application="shop"} 0.0' in metrics
+        await until_measured(http, 'streamwheel_reward_degraded{application="shop"} 0.0')
     assert [(each.what, each.policy, each.by) for each in events] == [
         ("degraded", "default", "guard"),
         ("recovered", "default", "guard"),

@@ -27,11 +27,12 @@ from tests.deployer.processes import (
     happened,
     now,
     put,
+    rolled_out,
     serving,
     stages,
     submit,
 )
-from tests.waiting import until
+from tests.waiting import until, until_measured
 
 SHARES = [0.0, 0.1, 0.5, 1.0, 1.0]
 WHOLE = [
@@ -63,11 +64,13 @@ async def test_a_good_candidate_becomes_stable_by_itself(topics: BrokerSettings,
     ):
         await submit(topics, evaluation(good))
         events = await happened(topics, "stable")
-        metrics = (await http.get("/metrics")).text
+        await until_measured(
+            http,
+            'streamwheel_rollouts_total{application="shop",outcome="stable"} 1.0',
+            'streamwheel_rollout_stage{application="shop"} -1.0',
+        )
         assert (await http.get("/v1/rollouts/shop")).json()["stable"] == good.id
         assert await process.stop() == 0
-    assert 'streamwheel_rollouts_total{application="shop",outcome="stable"} 1.0' in metrics
-    assert 'streamwheel_rollout_stage{application="shop"} -1.0' in metrics
     assert stages(events, good.id) == WHOLE
     records = await deployments(topics)
     check(events, records, SHARES)
@@ -128,7 +131,7 @@ async def test_a_bad_candidate_is_taken_back_at_a_tenth_and_stays_away(
         async with deploying(topics, tmp_path, **anonymous) as (_, http):
             await submit(topics, evaluation(worse, "yet again"))
             events = await happened(topics, "refused", 2)
-            board = (await http.get("/v1/rollouts/shop")).json()
+            board = await rolled_out(http)
             assert [each["policy"] for each in board["blacklist"]] == [bad.id, worse.id]
             await submit(topics, evaluation(bad, "once more"))
             events = await happened(topics, "refused", 3)
@@ -185,11 +188,11 @@ async def test_arms_that_are_not_assigned_by_their_shares_hold_the_stage(
         assert held.numbers["ratio"] > held.numbers["due"] + held.numbers["half_width"]
         before = len(product.decided)
         await until(lambda: _more(product, before + 1_000))
-        board = (await http.get("/v1/rollouts/shop")).json()
+        board = await rolled_out(http)
         assert board["rollout"]["stage"] == "10 %"
         assert board["rollout"]["guards"]["reason"] == "sample-ratio-mismatch"
-        text = (await http.get("/metrics")).text
-        assert 'streamwheel_rollout_held{application="shop",reason="sample-ratio-mismatch"} 1.0' in text
+        labels = 'application="shop",reason="sample-ratio-mismatch"'
+        await until_measured(http, f"streamwheel_rollout_held{{{labels}}} 1.0")
         events = await audit(topics)
     assert [each.what for each in events].count("held") == 1
 
@@ -271,14 +274,14 @@ async def test_a_pulled_kill_switch_ends_the_rollout_and_holds_until_somebody_th
         await put(topics, "deployment-events", old.encode(), pulled.encode(), pulled.encode())
         await submit(topics, evaluation(second))
         events = await happened(topics, "queued", 2)
-        board = (await http.get("/v1/rollouts/shop")).json()
-        assert (board["rollout"], board["queue"], board["frozen"]) == (None, [second.id], True)
+        board = await rolled_out(http, queue=[second.id])
+        assert (board["rollout"], board["frozen"]) == (None, True)
         assert (await http.post("/v1/rollouts/shop/resume")).status_code == 409
         assert (await http.post("/v1/rollouts/shop/thaw")).status_code == 200
         await put(topics, "deployment-events", pulled.encode(), replace(pulled, what="revived").encode())
         await put(topics, "evaluations", b"no evaluation")
         await until(lambda: _dead(topics))
-        board = (await http.get("/v1/rollouts/shop")).json()
+        board = await rolled_out(http)
         assert (board["rollout"]["policy"], board["frozen"]) == (second.id, False)
     (ended,) = [each for each in events if each.what == "rolled-back"]
     assert (ended.policy, ended.by, ended.cause) == (first.id, "api-3", "kill switch: it swears")

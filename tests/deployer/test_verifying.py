@@ -17,7 +17,16 @@ from shared.algorithms.fetching import ArtefactCache
 from shared.broker.settings import BrokerSettings
 from shared.wire.rollouts import Deployed, Evaluation
 from tests.deployer.artefact_server import Storage
-from tests.deployer.processes import applications, artefact, audit, deploying, evaluation, happened, submit
+from tests.deployer.processes import (
+    applications,
+    artefact,
+    audit,
+    deploying,
+    evaluation,
+    happened,
+    rolled_out,
+    submit,
+)
 from tests.waiting import LIMIT, until, wait_for
 
 MANUAL = {"rollout:\n": "rollout:\n  automatic: false\n", "bake: ": "bake: 9"}
@@ -139,10 +148,6 @@ async def _told(http: httpx.AsyncClient) -> bool:
     return any("503" in each["problem"] for each in (await rolled_out(http)).get("verifying", ()))
 
 
-async def rolled_out(http: httpx.AsyncClient) -> Any:
-    return (await http.get("/v1/rollouts/shop")).json()
-
-
 async def command(http: httpx.AsyncClient, verb: str, **body: str) -> tuple[int, Any, float]:
     began = time.monotonic()
     reply = await http.post(f"/v1/rollouts/shop/{verb}", json={"by": "ann", **body})
@@ -172,7 +177,7 @@ async def test_a_slow_artefact_keeps_nothing_waiting_but_its_candidate(
         storage.open.set()
         events = await happened(topics, "started", 2)
         assert events[-1].policy == slow.id
-        assert (await rolled_out(http))["verifying"] == []
+        await rolled_out(http, verifying=[])
 
         (changed.folder / "weights.json").write_text("[7]")
         await submit(topics, elsewhere(storage, changed))

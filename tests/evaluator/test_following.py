@@ -22,6 +22,7 @@ from tests.evaluator.processes import evaluating, judged, put
 from tests.evaluator.test_shadow import SAYS_ALL, said
 from tests.evaluator.world import applications, candidate, give, now_ms
 from tests.online_bandit.rewards import reward
+from tests.waiting import until_measured
 
 SPREAD = 0.05
 HOURS = 3_600_000
@@ -84,7 +85,8 @@ async def test_what_gives_vectors_is_followed_by_logged_densities_also_after_a_k
     await give(topics, second)
     async with evaluating(topics, tmp_path, **SAYS_ALL) as (_, http):
         found = await said(topics, 400)
-        gauges = (await http.get("/metrics")).text
+        labels = f'application="search_ranking",candidate="{cql.id}"'
+        await until_measured(http, f"shadow_difference{{{labels}}}")
     reference, log = Reference.fit(log_of(policy, earlier)), log_of(policy, [*first, *second])
     (weight, wide), predicted = reference.weights(log), reference.predicted(log)
     each = predicted.target + (2 * weight - wide) * (log.reward - predicted.logged)
@@ -94,7 +96,6 @@ async def test_what_gives_vectors_is_followed_by_logged_densities_also_after_a_k
     assert metric.baseline == pytest.approx(log.reward.mean(), rel=1e-9)
     assert found.effective_sample_size == pytest.approx(weight.sum() ** 2 / (weight @ weight), rel=1e-9)
     assert found.max_weight == pytest.approx(weight.max(), rel=1e-9)
-    assert f'shadow_difference{{application="search_ranking",candidate="{cql.id}"}}' in gauges
 
 
 async def test_vectors_without_any_earlier_density_are_refused(
@@ -104,11 +105,10 @@ async def test_vectors_without_any_earlier_density_are_refused(
     async with evaluating(topics, tmp_path, **SAYS_ALL) as (_, http):
         await put(topics, "candidates", candidate(cql))
         (found,) = await judged(topics, 1, "shadow")
-        gauges = (await http.get("/metrics")).text
+        labels = f'application="search_ranking",candidate="{cql.id}",verdict="refused"'
+        await until_measured(http, f"shadow_verdict{{{labels}}} 1.0")
     assert (found.verdict, found.decisions, found.reasons[0].name) == ("refused", 0, "no-density")
     assert "0 vectors with a density were rewarded before its training" in found.reasons[0].detail
-    labels = f'application="search_ranking",candidate="{cql.id}",verdict="refused"'
-    assert f"shadow_verdict{{{labels}}} 1.0" in gauges
 
 
 def answers(count: int, at: int, ids: Iterator[int], arms: Mapping[str, tuple[str, float]]) -> list[Any]:

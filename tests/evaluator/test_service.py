@@ -28,7 +28,7 @@ from tests.evaluator.world import (
     policy,
     records,
 )
-from tests.waiting import until
+from tests.waiting import until, until_measured
 
 
 async def test_a_better_policy_passes_and_a_worse_one_fails(topics: BrokerSettings, tmp_path: Path) -> None:
@@ -139,7 +139,12 @@ async def test_what_cannot_be_judged_is_refused_and_stops_nobody(
     async with evaluating(topics, tmp_path) as (_, http):
         await put(topics, "candidates", *sent)
         found = {(each.application, each.candidate_id): each for each in await judged(topics, 6)}
-        metrics = (await http.get("/metrics")).text
+        filtered = "records_filtered_total"
+        await until_measured(
+            http,
+            f'{filtered}{{reason="not-trained",topic="candidates"}} 1.0',
+            f'{filtered}{{reason="unknown-application",topic="candidates"}} 1.0',
+        )
     names = {
         ("shop", tampered.id): "artefact",
         ("shop", "e" * 64): "artefact",
@@ -156,8 +161,6 @@ async def test_what_cannot_be_judged_is_refused_and_stops_nobody(
     assert {(origin(record.headers).stage, origin(record.headers).topic) for record in dead} == {
         ("evaluator", topics.topic("candidates"))
     }
-    for reason in ("not-trained", "unknown-application"):
-        assert f'records_filtered_total{{reason="{reason}",topic="candidates"}} 1.0' in metrics
 
 
 def _stage(of: Evaluation, realised: float, at: int) -> Evaluation:

@@ -13,7 +13,7 @@ from shared.wire.rollouts import Deployed, Deployment, Evaluation
 from tests.evaluator.oracle import Expected, expected, rewards
 from tests.evaluator.processes import evaluating, evaluations, judged, put
 from tests.evaluator.world import applications, artefact, candidate, give, now_ms, policy, records
-from tests.waiting import until
+from tests.waiting import until, until_measured
 
 SAYS_ALL = {"STREAMWHEEL_SHADOW_EVERY": "0s", "STREAMWHEEL_SNAPSHOT_EVERY": "0s"}
 
@@ -110,9 +110,9 @@ async def test_killed_and_started_again_it_counts_every_reward_once(
         check(found, expected(await rewards(topics), made, begins, metrics=("pages",)))
         await give(topics, third)
         check(await said(topics, 450), expected(await rewards(topics), made, begins, metrics=("pages",)))
-        text = (await http.get("/metrics")).text
+        labels = f'application="shop",candidate="{about.candidate_id}"'
+        await until_measured(http, f"streamwheel_shadow_difference{{{labels}}}")
         assert await process.stop() == 0
-    assert f'streamwheel_shadow_difference{{application="shop",candidate="{about.candidate_id}"}}' in text
     assert len([each for each in await evaluations(topics) if each.kind == "log"]) == 1
 
 

@@ -31,7 +31,7 @@ from tests.online_bandit.rewards import (
     updates,
 )
 from tests.online_bandit.shop import SHOP, large, large_settings, write_applications
-from tests.waiting import until
+from tests.waiting import until, until_measured
 
 #: Replaces SHOP's policy by another: the same features and actions, another hyper-parameter.
 OTHER_SHOP = SHOP.replace("kind: squarecb", "kind: linucb, alpha: 0.7")
@@ -86,14 +86,16 @@ async def test_snapshots_equal_the_sums_over_the_rewards_before_their_offset(
         assert await committed(topics) == lengths(values)
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/readyz")).status_code == 200
-        metrics = (await http.get("/metrics")).text
+        rows = sum(len(part) for part in values.values())
+        labels = f'application="shop",policy="{policy_name(shop)}"'
+        await until_measured(
+            http,
+            f'streamwheel_records_in_total{{topic="rewards"}} {rows}.0',
+            f"streamwheel_rewards_learnt_total{{{labels}}} {rows - 4 * 50}.0",
+            f"streamwheel_snapshots_total{{{labels}}}",
+            f"streamwheel_mean_reward{{{labels}}}",
+        )
         assert await learner.stop() == 0
-    rows = sum(len(part) for part in values.values())
-    assert f'streamwheel_records_in_total{{topic="rewards"}} {rows}.0' in metrics
-    labels = f'application="shop",policy="{policy_name(shop)}"'
-    assert f"streamwheel_rewards_learnt_total{{{labels}}} {rows - 4 * 50}.0" in metrics
-    assert f"streamwheel_snapshots_total{{{labels}}}" in metrics
-    assert f"streamwheel_mean_reward{{{labels}}}" in metrics
 
 
 async def test_killed_while_it_learns_it_goes_on_exactly(

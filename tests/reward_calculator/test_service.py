@@ -13,6 +13,7 @@ from shared.broker.settings import BrokerSettings
 from shared.wire.codec import decode, encode
 from shared.wire.schemas import schema
 from tests.processes import ServiceProcess
+from tests.waiting import until_measured
 
 APPLICATION = """
 application: shop
@@ -179,8 +180,9 @@ async def test_broken_records_become_dead_letters_and_the_partition_goes_on(calc
         dead = await log.until("dead-letters", len(broken) + 1)
         assert {d.value for d in dead} == {*broken, not_finite}
         assert [r["reward"] for r in await log.rewards()] == [4.0]
-    text = httpx.get(f"{calculator.url}/metrics").text
-    assert 'streamwheel_records_dead_total{reason="null-value",topic="decisions"} 1.0' in text
+    async with httpx.AsyncClient(base_url=calculator.url) as http:
+        dead = 'streamwheel_records_dead_total{reason="null-value",topic="decisions"} 1.0'
+        await until_measured(http, dead)
 
 
 async def test_records_in_a_wrong_partition_are_moved_not_lost(calculator, topics):
