@@ -37,7 +37,7 @@ up: install  ## start an embedded Kafka and every service, until Ctrl-C
 	$(BIN)/streamwheel up
 
 test: install-training  ## run the whole test suite
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and mypy strict
 	$(BIN)/ruff check .

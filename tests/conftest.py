@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,19 @@ from tests.ports import own_ports
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many threads as cores, in as many processes, wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+gc.disable()  # nothing that importing and collecting make is garbage, and looking for some takes long
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: most tests wait for services now and then."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage, but not in what was there before."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
