@@ -36,8 +36,9 @@ demo: $(if $(filter $(TRAINED),$(APPLICATION)),install-training,install)  ## pla
 up: install  ## start an embedded Kafka and every service, until Ctrl-C
 	$(BIN)/streamwheel up
 
+# It starts hundreds of processes: with their bytecode at hand, however the environment has it.
 test: install-training  ## run the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: install  ## ruff and mypy strict
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from shared.broker.embedded import EmbeddedBroker
 from shared.broker.settings import BrokerSettings
@@ -16,6 +17,12 @@ from tests.ports import own_ports
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many threads as cores, in as many processes, wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine is no failure, so examples have no deadline. Under CI they are the same ones each time.
+settings.register_profile(
+    "busy machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("busy machine")
 
 gc.disable()  # nothing that importing and collecting make is garbage, and looking for some takes long
 

@@ -1,5 +1,6 @@
 """Ports that no other test process on this machine is handed."""
 
+import atexit
 import socket
 
 from shared.broker.node_files import HOST
@@ -35,6 +36,7 @@ def _held() -> tuple[socket.socket, int]:
         except OSError:
             held.close()
         else:
+            atexit.register(held.close)
             return held, first
     raise PortTaken("every lane is some test process's")
 

@@ -109,7 +109,7 @@ def test_decisions_without_interactions_get_the_default(application: Application
 
 @every_application
 @given(data=st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_reward_depends_on_its_own_rows_only(application: Application, data: st.DataObject) -> None:
     lines = [case["line"] for case in cases(application.name)["rewards"]]
     chosen = data.draw(st.lists(st.sampled_from(lines), min_size=1, max_size=8))

@@ -180,7 +180,7 @@ BODIES = st.one_of(
 
 
 @given(body=BODIES, route=st.sampled_from(["/v1/interactions", "/v1/decisions/log"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_body_breaks_it_and_only_accepted_ones_are_written(body: bytes, route: str) -> None:
     async def send() -> None:
         log = Log()

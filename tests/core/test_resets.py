@@ -79,7 +79,7 @@ def test_a_correction_of_an_earlier_decision_changes_nothing() -> None:
         assert (found.count[ARM], found.moment[ARM, 0]) == (count, 0.5 * count)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(row=st.integers(0, len(ROWS)), known=st.floats(0, 1), data=st.data())
 @pytest.mark.parametrize("configuration", [LINEAR, FORGETTING])
 def test_a_replay_that_knows_it_earlier_has_the_same_bytes(

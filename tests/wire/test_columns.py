@@ -69,7 +69,6 @@ def test_one_broken_record_costs_only_itself(name: str, position: int) -> None:
     assert [(row, error.reason in reasons) for row, error in columns.bad] == [(position, True)]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["good", *sorted(BROKEN)]), max_size=30))
 def test_any_mixture_of_good_and_broken_is_told_apart(kinds: list[str]) -> None:
     raws: list[bytes | None] = [*numbered(len(kinds))]
@@ -105,7 +104,7 @@ def test_bytes_moved_to_the_neighbour_are_noticed_although_the_whole_still_parse
         assert [row for row, _ in columns.bad] == [1, 2]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_record_means_the_same_alone_and_in_any_company(data: st.DataObject) -> None:
     mutated = [mutation(data) for _ in range(data.draw(st.integers(1, 6)))]

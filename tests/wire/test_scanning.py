@@ -53,7 +53,6 @@ def scanned(seen: Schema, raws: Sequence[bytes]) -> pl.DataFrame | None:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-@settings(deadline=None)
 @given(data=st.data())
 def test_any_records_are_read_as_polars_reads_them(topic: str, data: st.DataObject) -> None:
     written = data.draw(st.lists(records(schema(topic)), min_size=1, max_size=8))
@@ -76,7 +75,7 @@ def test_a_batch_of_samples_needs_no_polars(topic: str, skipped: bool) -> None:
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_what_is_changed_at_will_is_taken_only_if_polars_takes_it(topic: str, data: st.DataObject) -> None:
     raw = encode(schema(topic), SAMPLES[topic])

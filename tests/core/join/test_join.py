@@ -142,7 +142,7 @@ interaction_lists = st.lists(
 portions = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.booleans()), max_size=15)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(decision_lists, interaction_lists, portions)
 def test_every_interleaving_and_crash_ends_in_the_oracles_table(decisions, interactions, steps):
     log = Log(decisions, interactions)
@@ -152,7 +152,7 @@ def test_every_interleaving_and_crash_ends_in_the_oracles_table(decisions, inter
     assert all(revisions == list(range(len(revisions))) for revisions in log.revisions.values())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(decision_lists, interaction_lists, portions)
 def test_a_crash_neither_repeats_nor_omits_a_refusal(decisions, interactions, steps):
     log, calm = Log(decisions, interactions), Log(decisions, interactions)
@@ -161,7 +161,7 @@ def test_a_crash_neither_repeats_nor_omits_a_refusal(decisions, interactions, st
     assert sorted(log.refused) == sorted(calm.refused)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(decision_lists, interaction_lists, portions, st.randoms(use_true_random=False))
 def test_copies_soon_after_their_original_change_nothing(decisions, interactions, steps, random):
     plain = Log(decisions, interactions)
@@ -174,7 +174,7 @@ def test_copies_soon_after_their_original_change_nothing(decisions, interactions
     assert {i: e.reward for i, e in copied.table.items()} == {i: e.reward for i, e in plain.table.items()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(decision_lists, interaction_lists, portions)
 def test_every_interaction_counts_once_or_is_refused(decisions, interactions, steps):
     decisions = [replace(d, deferred=False) for d in decisions]
@@ -196,7 +196,7 @@ def test_every_interaction_counts_once_or_is_refused(decisions, interactions, st
     assert sum(counted.values()) + refused == len(interactions)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(decision_lists, interaction_lists, portions)
 def test_each_interaction_that_counts_is_told_once_beside_its_decision(decisions, interactions, steps):
     log = Log(decisions, interactions)
