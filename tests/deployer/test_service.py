@@ -182,8 +182,7 @@ async def test_arms_that_are_not_assigned_by_their_shares_hold_the_stage(
         serving(Product(topics, shop, earning(stable=0.5, canary=0.6), skew=5.0)) as product,
     ):
         await submit(topics, evaluation(good))
-        events = await happened(topics, "held")
-        (held,) = [each for each in events if each.what == "held"]
+        (held,) = await until(lambda: _mismatches(topics))
         assert (held.stage, held.policy) == ("10 %", good.id)
         assert held.numbers["ratio"] > held.numbers["due"] + held.numbers["half_width"]
         before = len(product.decided)
@@ -193,8 +192,12 @@ async def test_arms_that_are_not_assigned_by_their_shares_hold_the_stage(
         assert board["rollout"]["guards"]["reason"] == "sample-ratio-mismatch"
         labels = 'application="shop",reason="sample-ratio-mismatch"'
         await until_measured(http, f"streamwheel_rollout_held{{{labels}}} 1.0")
-        events = await audit(topics)
-    assert [each.what for each in events].count("held") == 1
+        assert len(await _mismatches(topics)) == 1
+
+
+async def _mismatches(topics: BrokerSettings) -> list[DeploymentEvent]:
+    """Of the lines that say why a stage is held; a slow product's has too few samples, too."""
+    return [each for each in await audit(topics) if each.what == "held" and "ratio" in each.numbers]
 
 
 async def _more(product: Product, number: int) -> bool:
