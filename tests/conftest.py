@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,18 +24,21 @@ settings.register_profile(
 )
 settings.load_profile("busy machine")
 
-gc.disable()  # nothing that importing and collecting make is garbage, and looking for some takes long
-
 
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: most tests wait for services now and then."""
     return min(4, (os.cpu_count() or 1) + 1)
 
 
-def pytest_collection_finish() -> None:
-    """From here on there is garbage, but not in what was there before."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing that importing and collecting make is garbage, and looking for some takes long."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

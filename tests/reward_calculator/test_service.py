@@ -13,7 +13,7 @@ from shared.broker.settings import BrokerSettings
 from shared.wire.codec import decode, encode
 from shared.wire.schemas import schema
 from tests.processes import ServiceProcess
-from tests.waiting import until_measured
+from tests.waiting import until, until_measured
 
 APPLICATION = """
 application: shop
@@ -134,10 +134,19 @@ class Topics:
         return [decode(schema("rewards"), record.value) for record in await self.read("rewards")]
 
     async def until(self, topic, count, limit=60.0):
-        async with asyncio.timeout(limit):
-            while len(found := await self.read(topic)) < count:
-                await asyncio.sleep(0.05)
-        return found
+        async def found():
+            records = await self.read(topic)
+            return len(records) >= count and records
+
+        return await until(found, limit)
+
+    async def until_earned(self, count):
+        """Wait until this many decisions have a last reward of 1."""
+
+        async def enough():
+            return sum(r["reward"] == 1.0 for r in last(await self.rewards()).values()) >= count
+
+        await until(enough, 90.0)
 
 
 async def test_rewards_defaults_corrections_and_late_ones(calculator, topics):
@@ -181,8 +190,8 @@ async def test_broken_records_become_dead_letters_and_the_partition_goes_on(calc
         assert {d.value for d in dead} == {*broken, not_finite}
         assert [r["reward"] for r in await log.rewards()] == [4.0]
     async with httpx.AsyncClient(base_url=calculator.url) as http:
-        dead = 'streamwheel_records_dead_total{reason="null-value",topic="decisions"} 1.0'
-        await until_measured(http, dead)
+        counted = 'streamwheel_records_dead_total{reason="null-value",topic="decisions"} 1.0'
+        await until_measured(http, counted)
 
 
 async def test_records_in_a_wrong_partition_are_moved_not_lost(calculator, topics):
@@ -210,9 +219,12 @@ async def test_killed_at_any_moment_every_decision_has_its_reward_once(calculato
             )
             calculator.kill()
             await calculator.begin()
-        async with asyncio.timeout(60):
-            while len(last(rewards := await log.rewards())) < len(ids):
-                await asyncio.sleep(0.1)
+
+        async def of_all():
+            rewards = await log.rewards()
+            return len(last(rewards)) >= len(ids) and rewards
+
+        rewards = await until(of_all)
         assert not await log.read("dead-letters")
     revisions = {}
     for reward in rewards:
@@ -241,9 +253,7 @@ async def test_a_worker_that_slept_through_its_replacement_writes_no_reward_twic
             first.signal(signal.SIGSTOP)  # some of them may be in a transaction of its
             await asyncio.gather(*interactions)
             second.start()
-            async with asyncio.timeout(90):
-                while sum(r["reward"] == 1.0 for r in last(await log.rewards()).values()) < len(ids):
-                    await asyncio.sleep(0.1)
+            await log.until_earned(len(ids))
             first.signal(signal.SIGCONT)
             more = [uuid.uuid4().hex for _ in range(200)]
             await asyncio.gather(*(log.decide(i) for i in more))
@@ -276,9 +286,7 @@ async def test_a_worker_that_joins_takes_over_partitions_without_a_double(calcul
             await asyncio.gather(*(log.decide(i) for i in ids[150:]))
             calculator.kill()
             await asyncio.gather(*(log.interact(i) for i in ids[150:]))
-            async with asyncio.timeout(90):
-                while sum(r["reward"] == 1.0 for r in last(await log.rewards()).values()) < len(ids):
-                    await asyncio.sleep(0.1)
+            await log.until_earned(len(ids))
             chains = [r["revision"] for r in await log.rewards() if r["decision"]["decision_id"] == ids[0]]
             assert chains == list(range(len(chains)))
         finally:
